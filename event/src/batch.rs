@@ -1,0 +1,115 @@
+//! Framed records on their way in, the spans they finish, and what could not be read.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::log_source::LogType;
+use crate::time::Timestamp;
+
+/// The part of a source that is ordered and finished on its own: a file, a Kafka topic partition,
+/// a write-ahead log, a poll endpoint. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PartitionKey {
+    /// The configured connector, `okta-prod`.
+    pub source: Arc<str>,
+    /// Stable over restarts and unique within the source, `audit-0` or `file:3f9a…`.
+    pub partition: Arc<str>,
+}
+
+/// `(after, upto]` of one partition: the unit that is finished.
+///
+/// A position counts what of the partition is done: bytes of a file or write-ahead log, Kafka offset
+/// plus one, or a running count where the vendor has no positions. Spans of a partition are emitted
+/// in order and touch: the next one's `after` is this one's `upto`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    pub key: PartitionKey,
+    pub after: u64,
+    pub upto: u64,
+    /// What the source wants back at restart beside `upto`: JSON text that only it understands, such
+    /// as a poller's cursor and seen-set. It becomes durable with the epoch that holds the span.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Arc<str>>,
+}
+
+/// One framed vendor event: where its bytes are in [`Batch::bytes`] and where it stood in the
+/// partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub range: Range<usize>,
+    /// Position of its container (line, message, object) in the partition.
+    pub at: u64,
+    /// Which record of that container it is, from 0.
+    pub index: u32,
+    /// Start of the column names in [`Batch::bytes`] for text that has a header line (flow logs).
+    pub header: Option<Range<usize>>,
+}
+
+/// Records that travel together with the span that they finish. A span whose bytes held nothing
+/// (blank lines) still travels, with no records.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub span: Span,
+    pub log_type: LogType,
+    pub bytes: Bytes,
+    pub records: Vec<Record>,
+    /// What could not be framed. Counted as received.
+    pub rejects: Vec<DeadLetter>,
+    pub received_at: Timestamp,
+}
+
+impl Batch {
+    /// How many records arrived in this batch, framed or not.
+    pub fn received(&self) -> u64 {
+        (self.records.len() + self.rejects.len()) as u64
+    }
+
+    /// The bytes of a record.
+    pub fn record(&self, record: &Record) -> Bytes {
+        self.bytes.slice(record.range.clone())
+    }
+}
+
+/// Where a record failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Bytes to records: decompression, envelope, size limit.
+    Frame,
+    /// Record to document.
+    Parse,
+    /// Document to row.
+    Map,
+    /// Anything later.
+    Store,
+}
+
+impl Stage {
+    /// The name used in the `dead_letters` table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Stage::Frame => "frame",
+            Stage::Parse => "parse",
+            Stage::Map => "map",
+            Stage::Store => "store",
+        }
+    }
+}
+
+/// A record that could not be stored as an event, with everything needed to try again.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    pub key: PartitionKey,
+    pub at: u64,
+    pub index: u32,
+    pub log_type: LogType,
+    pub stage: Stage,
+    /// For people: what is wrong and where in the bytes.
+    pub reason: String,
+    /// Exactly what arrived.
+    pub bytes: Bytes,
+    pub received_at: Timestamp,
+}

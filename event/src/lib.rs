@@ -1,0 +1,28 @@
+//! The vocabulary that every other crate speaks, and nothing else.
+//!
+//! Bytes arrive as [`Record`]s inside a [`Batch`] that carries its own [`Span`]; a record is parsed
+//! into a [`Doc`]; one walk over the document fills [`Slots`], one slot per field that anybody asked
+//! for; mapped rows are appended to [`Rows`], plain column buffers that the lake turns into Parquet;
+//! a rule that holds becomes an [`Alert`].
+//!
+//! Invariant: this crate is pure. It knows no file system, network, clock or async runtime; time is
+//! an argument. Nothing in [`doc`], [`fields`] and [`columns`] allocates per event once its buffers
+//! have grown.
+
+pub mod alert;
+pub mod batch;
+pub mod columns;
+pub mod doc;
+pub mod fields;
+pub mod log_source;
+pub mod time;
+pub mod uid;
+
+pub use alert::{Alert, AlertId, Facts, Level};
+pub use batch::{Batch, DeadLetter, PartitionKey, Record, Span, Stage};
+pub use columns::{ColumnDef, ColumnType, Rows, TableSchema};
+pub use doc::{Doc, NodeId, ParseError, Parser, Value};
+pub use fields::{FieldId, Fields, FieldsBuilder, Slots};
+pub use log_source::{LogSource, LogType, Tag};
+pub use time::Timestamp;
+pub use uid::Uid;
