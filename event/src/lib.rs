@@ -15,6 +15,7 @@ pub mod columns;
 pub mod doc;
 pub mod fields;
 pub mod log_source;
+pub mod secret;
 pub mod time;
 pub mod uid;
 
@@ -24,5 +25,6 @@ pub use columns::{ColumnDef, ColumnType, Rows, TableSchema};
 pub use doc::{Doc, NodeId, ParseError, Parser, Value};
 pub use fields::{FieldId, Fields, FieldsBuilder, Slots};
 pub use log_source::{LogSource, LogType, Tag};
+pub use secret::Secret;
 pub use time::Timestamp;
 pub use uid::Uid;
