@@ -1,1 +1,3 @@
+//! Where events and alerts end up: the lake and the destinations.
 
+pub mod lake;

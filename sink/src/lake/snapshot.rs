@@ -1,0 +1,231 @@
+//! The lake as a reader sees it: the files that the manifests name at one moment, and nothing else.
+//!
+//! Reads only `_manifests/`; never lists data. A reader holds no lock: files that a snapshot names
+//! stay until collection, which waits for readers.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use event::Uid;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::error::{Error, Kind};
+use super::layout;
+use super::manifest::{Checksum, ColumnSpec, DataFile, FileKind, Manifest};
+
+/// GET requests under way at once.
+const READS_MAX: usize = 32;
+
+/// A file of the lake with its columns.
+#[derive(Clone, Debug)]
+pub struct LiveFile {
+    pub lane: Arc<str>,
+    pub epoch: u64,
+    pub file: DataFile,
+    /// In the order of the file.
+    pub columns: Arc<[ColumnSpec]>,
+}
+
+/// How far a lane is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneHead {
+    pub lane: Arc<str>,
+    pub epoch: u64,
+    /// Of the newest manifest's bytes.
+    pub hash: Checksum,
+    /// When the newest manifest was written, microseconds since 1970.
+    pub created_at: i64,
+}
+
+/// All files of a lake at one moment, lane by lane in the order of their epochs.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub lanes: Vec<LaneHead>,
+    pub files: Vec<LiveFile>,
+    /// Identities of dead letters that were redriven.
+    pub redriven: HashSet<Uid>,
+}
+
+impl Snapshot {
+    /// Reads the manifests of the lake at `root` of `store`. A lake that does not exist yet is empty.
+    ///
+    /// # Errors
+    /// [`Kind::Store`], or [`Kind::Damaged`] when a manifest is missing, altered or out of its chain.
+    pub async fn read(store: &Arc<dyn ObjectStore>, root: &Path) -> Result<Self, Error> {
+        let mut snapshot = Self::default();
+        let mut schemas: HashMap<Vec<ColumnSpec>, Arc<[ColumnSpec]>> = HashMap::new();
+        for (lane, epochs) in list_epochs(store, root).await? {
+            let lane: Arc<str> = lane.into();
+            let mut chain = Chain::default();
+            let mut stream = futures::stream::iter(epochs)
+                .map(|epoch| read_manifest(store, root, &lane, epoch))
+                .buffered(READS_MAX);
+            while let Some((_, bytes)) = stream.try_next().await? {
+                let manifest = chain.link(&lane, &bytes)?;
+                snapshot.add(&lane, manifest, &mut schemas);
+            }
+            snapshot.lanes.extend(chain.head(&lane));
+        }
+        Ok(snapshot)
+    }
+
+    /// The files of a table.
+    pub fn table<'a>(&'a self, table: &'a str) -> impl Iterator<Item = &'a LiveFile> {
+        self.files.iter().filter(move |f| f.file.table == table)
+    }
+
+    /// Names and kinds of the tables that have files, sorted by name.
+    pub fn tables(&self) -> BTreeMap<&str, FileKind> {
+        self.files.iter().map(|f| (f.file.table.as_str(), f.file.kind)).collect()
+    }
+
+    fn add(
+        &mut self,
+        lane: &Arc<str>,
+        manifest: Manifest,
+        schemas: &mut HashMap<Vec<ColumnSpec>, Arc<[ColumnSpec]>>,
+    ) {
+        let columns: Vec<Arc<[ColumnSpec]>> = manifest
+            .schemas
+            .into_iter()
+            .map(|s| schemas.entry(s).or_insert_with_key(|s| s.as_slice().into()).clone())
+            .collect();
+        let (epoch, lane) = (manifest.epoch, lane.clone());
+        self.files.extend(manifest.files.into_iter().map(|file| LiveFile {
+            lane: lane.clone(),
+            epoch,
+            columns: columns[file.schema].clone(),
+            file,
+        }));
+        self.redriven.extend(manifest.redriven);
+    }
+}
+
+/// Follows a lane's manifests from the first one.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    epoch: u64,
+    hash: Option<Checksum>,
+    created_at: i64,
+}
+
+impl Chain {
+    /// Checks that these bytes are the next manifest of the lane.
+    pub(super) fn link(&mut self, lane: &str, bytes: &[u8]) -> Result<Manifest, Error> {
+        let path = layout::manifest(lane, self.epoch + 1);
+        let (manifest, hash) = Manifest::decode(bytes).map_err(|damage| {
+            Error::caused(Kind::Damaged, format!("the manifest {path} is damaged"), damage)
+        })?;
+        if manifest.lane != lane || manifest.epoch != self.epoch + 1 {
+            let what = format!("the manifest {path} belongs to another place");
+            return Err(Error::new(Kind::Damaged, what));
+        }
+        if manifest.previous != self.hash {
+            let what = format!("the manifest {path} does not follow the one before it");
+            return Err(Error::new(Kind::Damaged, what));
+        }
+        (self.epoch, self.hash, self.created_at) =
+            (manifest.epoch, Some(hash), manifest.created_at);
+        Ok(manifest)
+    }
+
+    pub(super) fn head(&self, lane: &Arc<str>) -> Option<LaneHead> {
+        let (epoch, created_at) = (self.epoch, self.created_at);
+        self.hash.map(|hash| LaneHead { lane: lane.clone(), epoch, hash, created_at })
+    }
+}
+
+/// The epochs of every lane, ascending.
+///
+/// # Errors
+/// [`Kind::Damaged`] when one is missing.
+async fn list_epochs(
+    store: &Arc<dyn ObjectStore>,
+    root: &Path,
+) -> Result<BTreeMap<String, Vec<u64>>, Error> {
+    let mut lanes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut list = store.list(Some(&layout::under(root, layout::MANIFESTS)));
+    let failed = |e| Error::caused(Kind::Store, "the manifests cannot be listed", e);
+    while let Some(meta) = list.try_next().await.map_err(failed)? {
+        let path = layout::relative(root, &meta.location);
+        if let Some((lane, epoch)) = path.as_deref().and_then(layout::parse_manifest) {
+            lanes.entry(lane).or_default().push(epoch);
+        }
+    }
+    for (lane, epochs) in &mut lanes {
+        epochs.sort_unstable();
+        if let Some((missing, _)) = (1..).zip(epochs.iter()).find(|(want, have)| want != *have) {
+            let what = format!("the manifest {} is missing", layout::manifest(lane, missing));
+            return Err(Error::new(Kind::Damaged, what));
+        }
+    }
+    Ok(lanes)
+}
+
+async fn read_manifest(
+    store: &Arc<dyn ObjectStore>,
+    root: &Path,
+    lane: &str,
+    epoch: u64,
+) -> Result<(u64, Bytes), Error> {
+    let path = layout::manifest(lane, epoch);
+    let failed = |e| Error::caused(Kind::Store, format!("the manifest {path} cannot be read"), e);
+    let got = store.get(&layout::under(root, &path)).await.map_err(failed)?;
+    Ok((epoch, got.bytes().await.map_err(failed)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::super::manifest::tests::sample;
+    use super::*;
+
+    /// Puts a chain of this many manifests.
+    async fn lake(store: &Arc<dyn ObjectStore>, root: &Path, epochs: u64) {
+        let mut previous = None;
+        for epoch in 1..=epochs {
+            let (bytes, hash) = sample(epoch, previous).encode();
+            previous = Some(hash);
+            let path = layout::under(root, &layout::manifest("main", epoch));
+            store.put(&path, bytes.into()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn sees_what_manifests_name() {
+        for root in ["", "team/lake"] {
+            let (store, root): (Arc<dyn ObjectStore>, _) = (Arc::new(InMemory::new()), root.into());
+            assert!(Snapshot::read(&store, &root).await.unwrap().files.is_empty());
+            lake(&store, &root, 40).await;
+            let snapshot = Snapshot::read(&store, &root).await.unwrap();
+            assert_eq!(snapshot.lanes[0].epoch, 40);
+            let epochs: Vec<u64> = snapshot.table("aws_cloudtrail").map(|f| f.epoch).collect();
+            assert_eq!(epochs, (1..=40).collect::<Vec<_>>());
+            assert!(Arc::ptr_eq(&snapshot.files[0].columns, &snapshot.files[39].columns));
+            let tables: Vec<_> = snapshot.tables().into_iter().collect();
+            assert_eq!(tables, [("aws_cloudtrail", FileKind::Events)]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_broken_chain_is_named() {
+        for (epoch, bytes) in
+            [(2, None), (2, Some(sample(2, Some(Checksum::of(b"other"))).encode().0))]
+        {
+            let (store, root): (Arc<dyn ObjectStore>, _) = (Arc::new(InMemory::new()), "".into());
+            lake(&store, &root, 3).await;
+            let path = layout::under(&root, &layout::manifest("main", epoch));
+            match bytes {
+                None => store.delete(&path).await.unwrap(),
+                Some(bytes) => drop(store.put(&path, bytes.into()).await.unwrap()),
+            }
+            let error = Snapshot::read(&store, &root).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Damaged);
+            assert!(error.to_string().contains("00002.json"), "{error}");
+        }
+    }
+}
