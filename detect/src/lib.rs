@@ -1,1 +1,25 @@
+//! Sigma: from rule text to matches.
+//!
+//! ```text
+//! text --yaml--> tree --parse--> Rule (ir) --bind to a log source--> Group --per worker--> Matcher
+//! ```
+//!
+//! Reading rule files never fails: what cannot be used is reported and left out. The
+//! [`ir`] says what a rule means; [`oracle`] evaluates it slowly and obviously, the matcher fast.
+//!
+//! Invariant: this crate is pure. It knows no file system, network, clock or async runtime.
 
+pub mod engine;
+pub mod fold;
+pub mod ip;
+pub mod ir;
+pub mod log_source;
+pub mod number;
+pub mod oracle;
+pub mod rule_set;
+pub mod time_part;
+pub mod value;
+
+pub use engine::{Bound, BoundField, DeadField, Engine, Group, Matcher};
+pub use ir::{Expr, Item, ItemId, Position, Rule, RuleLogSource, Test};
+pub use rule_set::RuleSet;

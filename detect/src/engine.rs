@@ -1,0 +1,221 @@
+//! The rules of one log source, compiled once per stream, and what evaluates them per event.
+
+use std::sync::Arc;
+
+use event::{Doc, FieldId, FieldsBuilder, Slots};
+use hashbrown::HashMap;
+
+use crate::ir::{Expr, Item, Position, Rule, Test};
+use crate::oracle;
+
+/// Which evaluator to use. Both give the same matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// Cost per event does not depend on the number of rules.
+    #[default]
+    Fast,
+    /// The definition; for tests and doubt.
+    Oracle,
+}
+
+/// A field that some rule of a group reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundField {
+    /// In the rules' spelling.
+    pub name: String,
+    /// Paths in the record, best first; at least one.
+    pub candidates: Vec<String>,
+    /// Its slot.
+    pub id: FieldId,
+}
+
+/// The fields of a group by name.
+#[derive(Clone, Debug, Default)]
+pub struct Bound {
+    fields: Vec<BoundField>,
+    by_name: HashMap<String, u32>,
+}
+
+impl Bound {
+    fn new(
+        rules: &[Arc<Rule>],
+        candidates: &dyn Fn(&str) -> Vec<String>,
+        builder: &mut FieldsBuilder,
+    ) -> Self {
+        let mut bound = Self::default();
+        for name in rules.iter().flat_map(|rule| rule.field_names()) {
+            if bound.by_name.contains_key(name) {
+                continue;
+            }
+            let mut paths = candidates(name);
+            if paths.is_empty() {
+                paths.push(name.to_owned());
+            }
+            let id = builder.field(&paths);
+            bound.by_name.insert(name.to_owned(), bound.fields.len() as u32);
+            bound.fields.push(BoundField { name: name.to_owned(), candidates: paths, id });
+        }
+        bound
+    }
+
+    /// All fields, in order of first use.
+    pub fn fields(&self) -> &[BoundField] {
+        &self.fields
+    }
+
+    /// The field of that name.
+    ///
+    /// # Panics
+    /// When no rule of the group reads it: a caller's bug.
+    pub fn field(&self, name: &str) -> &BoundField {
+        &self.fields[self.by_name[name] as usize]
+    }
+}
+
+/// The rules that apply to one log source, compiled. Immutable and shared by worker threads.
+#[derive(Debug)]
+pub struct Group {
+    rules: Vec<Arc<Rule>>,
+    bound: Bound,
+    engine: Engine,
+}
+
+impl Group {
+    /// Compiles rules. `candidates` gives the record paths of a field name, none for "as it is".
+    pub fn new(
+        rules: Vec<Arc<Rule>>,
+        candidates: &dyn Fn(&str) -> Vec<String>,
+        builder: &mut FieldsBuilder,
+        engine: Engine,
+    ) -> Self {
+        let bound = Bound::new(&rules, candidates, builder);
+        Self { rules, bound, engine }
+    }
+
+    /// The rule that a match names.
+    pub fn rule(&self, hit: u32) -> &Arc<Rule> {
+        &self.rules[hit as usize]
+    }
+
+    /// All rules; a match is an index into them.
+    pub fn rules(&self) -> &[Arc<Rule>] {
+        &self.rules
+    }
+
+    /// The fields that the rules read.
+    pub fn bound(&self) -> &Bound {
+        &self.bound
+    }
+
+    /// Scratch for one worker thread.
+    pub fn matcher(self: &Arc<Self>) -> Matcher {
+        Matcher { group: Arc::clone(self) }
+    }
+
+    /// Every use of a field of which no candidate path is known. `knows` tells whether records of
+    /// this log type can have a path.
+    pub fn unresolved(&self, knows: &dyn Fn(&str) -> bool) -> Vec<DeadField> {
+        let known = |name: &str| self.bound.field(name).candidates.iter().any(|path| knows(path));
+        let mut dead = Vec::new();
+        for rule in &self.rules {
+            let missing: Vec<&str> =
+                rule.field_names().into_iter().filter(|name| !known(name)).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let silent = outcome(rule, &rule.expr, &missing) == Some(false);
+            dead.extend(missing.iter().map(|field| DeadField {
+                rule: Arc::clone(rule),
+                field: (*field).to_owned(),
+                at: first_use(rule, field),
+                silent,
+            }));
+        }
+        dead
+    }
+}
+
+/// A rule reads a field that its log type does not have.
+#[derive(Clone, Debug)]
+pub struct DeadField {
+    pub rule: Arc<Rule>,
+    pub field: String,
+    /// Where the rule first names it.
+    pub at: Position,
+    /// Without its missing fields the rule can never match.
+    pub silent: bool,
+}
+
+fn first_use(rule: &Rule, field: &str) -> Position {
+    let names = |item: &&Item| {
+        item.field.as_deref() == Some(field)
+            || item.tests.iter().any(|t| matches!(t, Test::FieldRef(r) if r.field == field))
+    };
+    rule.items.iter().find(names).map_or(rule.at, |item| item.at)
+}
+
+/// The value of an expression that is certain when these fields are always absent.
+fn outcome(rule: &Rule, expr: &Expr, missing: &[&str]) -> Option<bool> {
+    match expr {
+        Expr::True => Some(true),
+        Expr::False => Some(false),
+        Expr::Named(id) => outcome(rule, &rule.detection(*id).expr, missing),
+        Expr::Not(inner) => outcome(rule, inner, missing).map(|value| !value),
+        Expr::And(parts) => decide(rule, parts, missing, false),
+        Expr::Or(parts) => decide(rule, parts, missing, true),
+        Expr::Item(id) => {
+            let item = rule.item(*id);
+            let absent = item.field.as_deref().is_some_and(|name| missing.contains(&name));
+            let holds = |test: &Test| match test {
+                Test::Null => absent.then_some(true),
+                Test::Exists(wanted) => absent.then_some(!wanted),
+                Test::FieldRef(r) if missing.contains(&&*r.field) => Some(false),
+                _ => absent.then_some(false),
+            };
+            let outcomes = item.tests.iter().map(holds);
+            outcomes.reduce(|a, b| match (a, b) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
+            })?
+        }
+    }
+}
+
+/// Of a conjunction (`decisive` false) or disjunction (`decisive` true).
+fn decide(rule: &Rule, parts: &[Expr], missing: &[&str], decisive: bool) -> Option<bool> {
+    let mut certain = true;
+    for part in parts {
+        match outcome(rule, part, missing) {
+            Some(value) if value == decisive => return Some(decisive),
+            Some(_) => {}
+            None => certain = false,
+        }
+    }
+    certain.then_some(!decisive)
+}
+
+/// Evaluates a group on one event after the other. One per worker thread.
+#[derive(Debug)]
+pub struct Matcher {
+    group: Arc<Group>,
+}
+
+impl Matcher {
+    /// Replaces `hits` by the rules that hold for the document, ascending. `slots` were filled from
+    /// the same document with the fields that the group was bound to.
+    pub fn matches(&mut self, doc: &Doc<'_>, slots: &Slots, hits: &mut Vec<u32>) {
+        hits.clear();
+        let _ = slots; // the oracle looks for itself
+        match self.group.engine {
+            Engine::Fast | Engine::Oracle => {
+                let rules = self.group.rules.iter().zip(0..);
+                hits.extend(
+                    rules
+                        .filter(|(rule, _)| oracle::holds(rule, &self.group.bound, doc))
+                        .map(|(_, index)| index),
+                );
+            }
+        }
+    }
+}
