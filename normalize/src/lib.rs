@@ -1,1 +1,3 @@
+//! From vendor bytes to rows, and what may leave.
 
+pub mod redact;
