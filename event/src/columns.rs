@@ -217,6 +217,14 @@ impl Rows {
         })
     }
 
+    /// How many items the open row's list has.
+    pub fn open_items(&self, column: usize) -> usize {
+        let Cells::TextList { ends, item_ends, .. } = &self.columns[column].cells else {
+            self.wrong_type(column)
+        };
+        item_ends.len() - ends.last().copied().unwrap_or(0)
+    }
+
     #[inline]
     pub fn int(&mut self, column: usize, value: i64) {
         match &mut self.columns[column].cells {
@@ -372,6 +380,7 @@ mod tests {
         rows.item(2, "p");
         rows.item(2, "q");
         assert!(rows.has_item(2, "q") && !rows.has_item(2, "x"));
+        assert_eq!(rows.open_items(2), 2);
         rows.end_row();
         rows.text(0, "");
         rows.end_row();
@@ -379,7 +388,7 @@ mod tests {
         let second = serde_json::json!({"n": 7, "l": ["p", "q"]});
         assert_eq!(serde_json::Value::from(rows.json(1)), second);
         assert_eq!(rows.cell(2, 0), Cell::Text(""), "empty is not null");
-        assert!(!rows.has_item(2, "p"), "the item of an earlier row");
+        assert!(!rows.has_item(2, "p") && rows.open_items(2) == 0, "the items of an earlier row");
     }
 
     #[test]

@@ -1,0 +1,228 @@
+//! Bytes of one record to a document: JSON, or columns of text.
+
+use event::{Doc, Parser, Value};
+use memchr::memmem;
+
+use crate::error::Reject;
+
+/// How the records of a log type are written.
+#[derive(Clone, Debug)]
+pub(crate) enum Decoder {
+    Json,
+    Columns(Columns),
+}
+
+/// Text with one value a column. Records that are JSON objects are read as such: vendors write the
+/// same log type in both forms.
+#[derive(Clone, Debug)]
+pub(crate) struct Columns {
+    /// A blank stands for any run of blanks and tabs.
+    pub separator: String,
+    /// What stands for no value.
+    pub missing: Option<String>,
+    /// Orders of columns for text without a header line; told apart by their number of columns.
+    pub layouts: Vec<Vec<String>>,
+}
+
+impl Decoder {
+    /// Reads one record. `header` is the line with the column names, if there is one.
+    pub fn parse<'a>(
+        &'a self,
+        parser: &'a mut Parser,
+        record: &'a [u8],
+        header: Option<&'a [u8]>,
+    ) -> Result<Doc<'a>, Reject> {
+        let record = record.strip_prefix(b"\xef\xbb\xbf").unwrap_or(record);
+        match self {
+            Decoder::Columns(columns) if !starts_object(record) => {
+                columns.parse(parser, record, header)
+            }
+            _ => json(parser, record),
+        }
+    }
+}
+
+fn starts_object(record: &[u8]) -> bool {
+    record.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{')
+}
+
+fn json<'a>(parser: &'a mut Parser, record: &[u8]) -> Result<Doc<'a>, Reject> {
+    let doc = parser.json(record).map_err(|e| Reject::parse(format!("not JSON: {e}")))?;
+    match doc.value(Doc::ROOT) {
+        Value::Object(_) => Ok(doc),
+        _ => Err(Reject::parse("JSON, but not an object")),
+    }
+}
+
+impl Columns {
+    fn parse<'a>(
+        &'a self,
+        parser: &'a mut Parser,
+        record: &'a [u8],
+        header: Option<&'a [u8]>,
+    ) -> Result<Doc<'a>, Reject> {
+        let text = utf8(record)?.trim();
+        if text.is_empty() {
+            return Err(Reject::parse("an empty line"));
+        }
+        let values = self.split(text).count();
+        let Some(header) = header else {
+            let layout = self.layouts.iter().find(|l| l.len() == values);
+            let names = layout.ok_or_else(|| self.no_layout(values))?;
+            self.refuse_header(text, &names[0])?;
+            return Ok(self.row(parser, names.iter().map(String::as_str), text));
+        };
+        let header = utf8(header)?.trim();
+        let names = self.split(header).count();
+        if names != values {
+            let reason = format!("{values} values under a header of {names} columns");
+            return Err(Reject::parse(reason));
+        }
+        self.refuse_header(text, self.split(header).next().unwrap_or_default())?;
+        Ok(self.row(parser, self.split(header), text))
+    }
+
+    #[cold]
+    fn no_layout(&self, values: usize) -> Reject {
+        let known: Vec<String> = self.layouts.iter().map(|l| l.len().to_string()).collect();
+        let known = known.join(", ");
+        Reject::parse(format!("{values} values without a header; known without one: {known}"))
+    }
+
+    /// A header line among the records would otherwise become an event made of names.
+    fn refuse_header(&self, text: &str, first: &str) -> Result<(), Reject> {
+        if self.split(text).next() == Some(first) {
+            return Err(Reject::parse("a header line, not a record"));
+        }
+        Ok(())
+    }
+
+    fn row<'a>(
+        &'a self,
+        parser: &'a mut Parser,
+        names: impl Iterator<Item = &'a str>,
+        text: &'a str,
+    ) -> Doc<'a> {
+        let pairs = names.zip(self.split(text));
+        let there = pairs.filter(|(_, value)| self.missing.as_deref() != Some(*value));
+        parser.row(there.map(|(name, value)| (name, scalar(value))))
+    }
+
+    fn split<'t>(&'t self, text: &'t str) -> Split<'t> {
+        Split { separator: &self.separator, rest: Some(text) }
+    }
+}
+
+/// The values of a line.
+struct Split<'t> {
+    separator: &'t str,
+    rest: Option<&'t str>,
+}
+
+impl<'t> Iterator for Split<'t> {
+    type Item = &'t str;
+
+    fn next(&mut self) -> Option<&'t str> {
+        let rest = self.rest?;
+        if self.separator == " " {
+            let end = rest.find([' ', '\t']);
+            self.rest = end.map(|end| rest[end..].trim_start_matches([' ', '\t']));
+            return Some(&rest[..end.unwrap_or(rest.len())]);
+        }
+        let end = memmem::find(rest.as_bytes(), self.separator.as_bytes());
+        self.rest = end.map(|end| &rest[end + self.separator.len()..]);
+        Some(&rest[..end.unwrap_or(rest.len())])
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Reject> {
+    std::str::from_utf8(bytes)
+        .map_err(|e| Reject::parse(format!("not UTF-8 at byte {}", e.valid_up_to())))
+}
+
+/// A whole number that is written as numbers are becomes one; `007` and `1e3` stay text.
+fn scalar(text: &str) -> Value<'_> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let plain = !digits.is_empty()
+        && digits.len() <= 18
+        && digits.bytes().all(|b| b.is_ascii_digit())
+        && (digits.len() == text.len() || digits != "0")
+        && (digits.len() == 1 || !digits.starts_with('0'));
+    match text.parse() {
+        Ok(n) if plain => Value::I64(n),
+        _ => Value::Str(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(separator: &str) -> Decoder {
+        let layout = |names: &str| names.split(' ').map(str::to_owned).collect();
+        Decoder::Columns(Columns {
+            separator: separator.into(),
+            missing: Some("-".into()),
+            layouts: vec![layout("a b c"), layout("version x")],
+        })
+    }
+
+    fn check(decoder: &Decoder, record: &[u8], header: Option<&str>, expected: Result<&str, &str>) {
+        let mut parser = Parser::default();
+        let doc = decoder.parse(&mut parser, record, header.map(str::as_bytes));
+        let have = doc.map(|doc| {
+            let mut out = Vec::new();
+            doc.write_json(Doc::ROOT, &mut out);
+            String::from_utf8(out).unwrap()
+        });
+        let have = have.as_deref().map_err(|r| r.reason.as_str());
+        assert_eq!(have, expected, "{}", String::from_utf8_lossy(record));
+    }
+
+    #[test]
+    fn columns_by_layout_and_header() {
+        let d = columns(" ");
+        check(&d, b"1 x -", None, Ok(r#"{"a":1,"b":"x"}"#));
+        check(&d, b"  1\t x  007\r\n", None, Ok(r#"{"a":1,"b":"x","c":"007"}"#));
+        check(&d, b"2 y", None, Ok(r#"{"version":2,"x":"y"}"#));
+        check(&d, b"2 y", Some("p  q\n"), Ok(r#"{"p":2,"q":"y"}"#));
+        check(&d, b"-1 -0", Some("p q"), Ok(r#"{"p":-1,"q":"-0"}"#));
+        check(
+            &d,
+            b"9999999999999999999 1e3",
+            Some("p q"),
+            Ok(r#"{"p":"9999999999999999999","q":"1e3"}"#),
+        );
+        check(&d, b" {\"a\":1}", None, Ok(r#"{"a":1}"#));
+        check(&columns(","), b"1,,x y", None, Ok(r#"{"a":1,"b":"","c":"x y"}"#));
+    }
+
+    #[test]
+    fn refuses_with_the_reason() {
+        let d = columns(" ");
+        check(&d, b"1", None, Err("1 values without a header; known without one: 3, 2"));
+        check(&d, b"1 2 3", Some("p q"), Err("3 values under a header of 2 columns"));
+        check(&d, b"version x", None, Err("a header line, not a record"));
+        check(&d, b"p q", Some("p q"), Err("a header line, not a record"));
+        check(&d, b" \n", None, Err("an empty line"));
+        check(&d, b"a \xff c", None, Err("not UTF-8 at byte 2"));
+        check(&Decoder::Json, b"[1]", None, Err("JSON, but not an object"));
+        check(&Decoder::Json, b"\xef\xbb\xbf{\"a\":1}", None, Ok(r#"{"a":1}"#));
+        let mut parser = Parser::default();
+        let reject = Decoder::Json.parse(&mut parser, b"{\"a\"", None).err().unwrap();
+        assert!(reject.reason.starts_with("not JSON: "), "{reject}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(
+            record in proptest::collection::vec(proptest::num::u8::ANY, 0..60),
+            header in proptest::option::of("[a-c ]{0,9}"),
+        ) {
+            for decoder in [columns(" "), columns("::"), Decoder::Json] {
+                let mut parser = Parser::default();
+                let _ = decoder.parse(&mut parser, &record, header.as_ref().map(|h| h.as_bytes()));
+            }
+        }
+    }
+}

@@ -1,0 +1,428 @@
+//! Documents to rows, for one worker thread. Nothing here allocates per event once buffers have
+//! grown.
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use event::{
+    ColumnType, Doc, FieldId, Parser, PartitionKey, Rows, Slots, TableSchema, Timestamp, Uid,
+    Value, time,
+};
+
+use crate::columns::at;
+use crate::decode::Decoder;
+use crate::error::Reject;
+use crate::plan::{Identity, Step, Target};
+use crate::take::Take;
+use crate::timestamp::{self, Form};
+
+/// An event later than its arrival by more than this is filed under its arrival.
+const AHEAD_NS_MAX: i64 = time::HOUR_NS;
+
+/// Where a record stood and when it arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordMeta<'r> {
+    /// Exactly the bytes that arrived.
+    pub raw: &'r [u8],
+    pub key: &'r PartitionKey,
+    /// Position of its container in the partition.
+    pub at: u64,
+    /// Which record of the container, from 0.
+    pub index: u32,
+    pub now: Timestamp,
+    /// An event older than this at its arrival is filed under its arrival.
+    pub late_after_ns: i64,
+}
+
+/// What the pipeline must know of a mapped record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// Records with the same identity are the same event.
+    pub uid: Uid,
+    /// `now` where the record does not say.
+    pub event_time: Timestamp,
+    /// The row is filed under its arrival.
+    pub late: bool,
+}
+
+/// The plan of a mapping with its paths bound to fields.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub log_type: Arc<str>,
+    pub decoder: Decoder,
+    pub schema: Arc<TableSchema>,
+    pub identity: Identity<FieldId>,
+    pub times: Vec<(FieldId, Form)>,
+    pub targets: Vec<Target<FieldId>>,
+    pub raw: Option<usize>,
+}
+
+/// Maps the records of one log type. Cheap to clone: a clone has its own buffers.
+pub struct Mapper {
+    plan: Arc<Plan>,
+    scratch: Cell<Scratch>,
+}
+
+impl std::fmt::Debug for Mapper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Mapper").field(&self.plan.log_type).finish()
+    }
+}
+
+impl Clone for Mapper {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.plan))
+    }
+}
+
+/// Text that has to be made, kept from record to record.
+#[derive(Debug, Default)]
+struct Scratch {
+    made: String,
+    printed: Printer,
+}
+
+/// Prints values that are not text.
+#[derive(Debug, Default)]
+struct Printer {
+    number: String,
+    json: Vec<u8>,
+}
+
+/// Larger buffers than this are given back.
+const KEEP_BYTES_MAX: usize = 1 << 20;
+
+impl Mapper {
+    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+        Self { plan, scratch: Cell::default() }
+    }
+
+    /// The table whose rows it fills.
+    pub fn schema(&self) -> &Arc<TableSchema> {
+        &self.plan.schema
+    }
+
+    /// Reads one record. `header` is the line of column names for text that has one.
+    ///
+    /// # Errors
+    /// When the record is not what the log type's decoder reads, or not an object.
+    pub fn parse<'a>(
+        &'a self,
+        parser: &'a mut Parser,
+        record: &'a [u8],
+        header: Option<&'a [u8]>,
+    ) -> Result<Doc<'a>, Reject> {
+        self.plan.decoder.parse(parser, record, header)
+    }
+
+    /// Fills the open row of `rows` and leaves it open. `slots` must have been filled from `doc`
+    /// with the fields that this mapper was bound to.
+    ///
+    /// A record without a readable time is stored under its arrival, marked `late`, and says so in
+    /// `parse_error`.
+    ///
+    /// # Errors
+    /// When the record's bytes cannot be kept as text. The row is left open, to be abandoned.
+    pub fn map(
+        &self,
+        doc: &Doc<'_>,
+        slots: &Slots,
+        meta: &RecordMeta<'_>,
+        rows: &mut Rows,
+    ) -> Result<Mapped, Reject> {
+        let plan = &*self.plan;
+        if let Some(column) = plan.raw {
+            let raw = std::str::from_utf8(meta.raw)
+                .map_err(|e| Reject::map(format!("not UTF-8 at byte {}", e.valid_up_to())))?;
+            rows.text(column, raw);
+        }
+        let mut scratch = self.scratch.take();
+        let mapped = plan.fill(doc, slots, meta, rows, &mut scratch);
+        if scratch.made.capacity() + scratch.printed.json.capacity() > KEEP_BYTES_MAX {
+            scratch = Scratch::default();
+        }
+        self.scratch.set(scratch);
+        Ok(mapped)
+    }
+}
+
+impl Plan {
+    fn fill(
+        &self,
+        doc: &Doc<'_>,
+        slots: &Slots,
+        meta: &RecordMeta<'_>,
+        rows: &mut Rows,
+        scratch: &mut Scratch,
+    ) -> Mapped {
+        let uid = self.identify(doc, slots, meta, rows, scratch);
+        let (event_time, late) = self.date(doc, slots, meta, rows);
+        rows.time(const { at("ingest_time") }, meta.now);
+        rows.text(const { at("source") }, &meta.key.source);
+        rows.text(const { at("log_type") }, &self.log_type);
+        rows.text(const { at("source_partition") }, &meta.key.partition);
+        rows.int(const { at("source_position") }, i64::try_from(meta.at).unwrap_or(i64::MAX));
+        rows.int(const { at("source_index") }, meta.index.into());
+        for target in &self.targets {
+            target.fill(doc, slots, rows, scratch);
+        }
+        Mapped { uid, event_time, late }
+    }
+
+    /// Writes `event_uid` and `dedup_key`.
+    fn identify(
+        &self,
+        doc: &Doc<'_>,
+        slots: &Slots,
+        meta: &RecordMeta<'_>,
+        rows: &mut Rows,
+        scratch: &mut Scratch,
+    ) -> Uid {
+        let Scratch { made, printed } = scratch;
+        made.clear();
+        let mut add = |field: &FieldId| {
+            let value = slots.first(doc, *field).filter(is_scalar)?;
+            let text = printed.text(doc, value)?;
+            if !made.is_empty() {
+                made.push('/');
+            }
+            made.push_str(text);
+            Some(())
+        };
+        let known = match &self.identity {
+            Identity::Any(fields) => fields.iter().find_map(&mut add).is_some(),
+            Identity::All(fields) => {
+                let mut fields = fields.iter();
+                let first = fields.next().and_then(&mut add).is_some();
+                for field in fields.filter(|_| first) {
+                    add(field);
+                }
+                first
+            }
+            Identity::Position => false,
+        };
+        let uid = if known {
+            Uid::of("event", &[self.log_type.as_bytes(), made.as_bytes()])
+        } else {
+            let key = meta.key;
+            let (at, index) = (meta.at.to_le_bytes(), meta.index.to_le_bytes());
+            Uid::of("position", &[key.source.as_bytes(), key.partition.as_bytes(), &at, &index])
+        };
+        let hex = uid.hex();
+        let hex = std::str::from_utf8(&hex).expect("hexadecimal digits are ASCII");
+        rows.text(const { at("event_uid") }, if known { made } else { hex });
+        rows.text(const { at("dedup_key") }, hex);
+        uid
+    }
+
+    /// Writes the event's time and whether that is far from its arrival.
+    fn date(
+        &self,
+        doc: &Doc<'_>,
+        slots: &Slots,
+        meta: &RecordMeta<'_>,
+        rows: &mut Rows,
+    ) -> (Timestamp, bool) {
+        let mut times = self.times.iter();
+        let read = times.find_map(|(field, form)| {
+            slots.values(doc, *field).find_map(|value| timestamp::read(value, *form))
+        });
+        let time = read.unwrap_or(meta.now);
+        let ahead = time.0.saturating_sub(meta.now.0);
+        let late = read.is_none() || ahead > AHEAD_NS_MAX || ahead < -meta.late_after_ns;
+        if read.is_none() {
+            let some = self.times.iter().any(|(field, _)| slots.first(doc, *field).is_some());
+            let what = if some { "the event time is unreadable" } else { "no event time" };
+            rows.text(const { at("parse_error") }, what);
+        }
+        rows.time(const { at("event_time") }, time);
+        rows.int(const { at("event_time_ns") }, time.0);
+        rows.bool(const { at("late") }, late);
+        (time, late)
+    }
+}
+
+impl Target<FieldId> {
+    fn fill(&self, doc: &Doc<'_>, slots: &Slots, rows: &mut Rows, scratch: &mut Scratch) {
+        for step in &self.steps {
+            let holds = step.when.iter().all(|(field, words)| {
+                let mut values = slots.values(doc, *field).filter_map(Value::as_str);
+                values.any(|value| words.iter().any(|word| word == value))
+            });
+            if holds && self.step(step, doc, slots, rows, scratch) && !self.gathers {
+                return;
+            }
+        }
+    }
+
+    /// Whether anything was set.
+    fn step(
+        &self,
+        step: &Step<FieldId>,
+        doc: &Doc<'_>,
+        slots: &Slots,
+        rows: &mut Rows,
+        scratch: &mut Scratch,
+    ) -> bool {
+        let Scratch { made, printed } = scratch;
+        for text in &step.constant {
+            self.put(doc, Value::Str(text), rows, printed);
+        }
+        if let Some(Take::Join(with)) = &step.take {
+            join(step, with, doc, slots, made, printed);
+            return self.put_mapped(step, doc, Value::Str(made), rows, printed);
+        }
+        let mut any = !step.constant.is_empty();
+        for field in &step.from {
+            for value in slots.values(doc, *field) {
+                let taken = match &step.take {
+                    Some(take) => take.apply(doc, value, made),
+                    None => Some(value),
+                };
+                any |= taken.is_some_and(|v| self.put_mapped(step, doc, v, rows, printed));
+                if any && self.column_type != ColumnType::TextList {
+                    return true;
+                }
+            }
+            if any && !self.gathers {
+                return true;
+            }
+        }
+        any
+    }
+
+    /// Sets the column to what the step's table makes of a value.
+    fn put_mapped(
+        &self,
+        step: &Step<FieldId>,
+        doc: &Doc<'_>,
+        value: Value<'_>,
+        rows: &mut Rows,
+        printed: &mut Printer,
+    ) -> bool {
+        let Some(table) = &step.table else {
+            return self.put(doc, value, rows, printed);
+        };
+        let Some(found) = printed.text(doc, value).and_then(|text| table.get(text)) else {
+            return false;
+        };
+        let mut any = false;
+        for text in found {
+            any |= self.put(doc, Value::Str(text), rows, printed);
+        }
+        any
+    }
+
+    /// Sets the column if the value is of its type; a value of another type stays in `raw`.
+    fn put(&self, doc: &Doc<'_>, value: Value<'_>, rows: &mut Rows, printed: &mut Printer) -> bool {
+        let column = self.column;
+        match self.column_type {
+            ColumnType::Text | ColumnType::TextList => match printed.text(doc, value) {
+                Some(text) => self.put_text(text, rows),
+                None => false,
+            },
+            ColumnType::Int => integer(value).map(|n| rows.int(column, n)).is_some(),
+            ColumnType::Float => float(value).map(|n| rows.float(column, n)).is_some(),
+            ColumnType::Bool => boolean(value).map(|b| rows.bool(column, b)).is_some(),
+            ColumnType::Time => {
+                timestamp::read(value, Form::Auto).map(|t| rows.time(column, t)).is_some()
+            }
+        }
+    }
+
+    fn put_text(&self, text: &str, rows: &mut Rows) -> bool {
+        if self.column_type == ColumnType::TextList {
+            add_item(rows, self.column, text);
+        } else {
+            rows.text(self.column, text);
+        }
+        if let Some(list) = self.also_in {
+            add_item(rows, list, text);
+        }
+        true
+    }
+}
+
+/// More different items than this in one list are left out: they are in `raw`, and looking for
+/// repetitions must not become quadratic in what an attacker sends.
+const ITEMS_MAX: usize = 256;
+
+fn add_item(rows: &mut Rows, column: usize, text: &str) {
+    if rows.open_items(column) < ITEMS_MAX && !rows.has_item(column, text) {
+        rows.item(column, text);
+    }
+}
+
+fn join(
+    step: &Step<FieldId>,
+    with: &str,
+    doc: &Doc<'_>,
+    slots: &Slots,
+    made: &mut String,
+    printed: &mut Printer,
+) {
+    made.clear();
+    for field in &step.from {
+        for value in slots.values(doc, *field) {
+            let Some(text) = printed.text(doc, value) else { continue };
+            if !made.is_empty() {
+                made.push_str(with);
+            }
+            made.push_str(text);
+        }
+    }
+}
+
+impl Printer {
+    /// A value as text; objects as JSON. Nothing for null and for empty text.
+    fn text<'p>(&'p mut self, doc: &Doc<'_>, value: Value<'p>) -> Option<&'p str> {
+        self.number.clear();
+        let written = match value {
+            Value::Str(text) => return (!text.is_empty()).then_some(text),
+            Value::Bool(b) => return Some(if b { "true" } else { "false" }),
+            Value::Null => return None,
+            Value::I64(n) => write!(self.number, "{n}"),
+            Value::U64(n) => write!(self.number, "{n}"),
+            Value::F64(n) => write!(self.number, "{n}"),
+            Value::Array(node) | Value::Object(node) => {
+                self.json.clear();
+                doc.write_json(node, &mut self.json);
+                return std::str::from_utf8(&self.json).ok();
+            }
+        };
+        debug_assert!(written.is_ok(), "writing to memory cannot fail");
+        Some(&self.number)
+    }
+}
+
+fn is_scalar(value: &Value<'_>) -> bool {
+    !matches!(value, Value::Array(_) | Value::Object(_))
+}
+
+fn integer(value: Value<'_>) -> Option<i64> {
+    match value {
+        Value::Str(text) => text.trim().parse().ok(),
+        Value::F64(n) if n.fract() == 0.0 && n.abs() < 9e15 => Some(n as i64),
+        other => other.as_i64(),
+    }
+}
+
+fn float(value: Value<'_>) -> Option<f64> {
+    match value {
+        Value::Str(text) => text.trim().parse().ok().filter(|n: &f64| n.is_finite()),
+        Value::I64(n) => Some(n as f64),
+        Value::U64(n) => Some(n as f64),
+        Value::F64(n) => Some(n),
+        _ => None,
+    }
+}
+
+fn boolean(value: Value<'_>) -> Option<bool> {
+    match value {
+        Value::Bool(b) => Some(b),
+        Value::Str(text) if text.eq_ignore_ascii_case("true") => Some(true),
+        Value::Str(text) if text.eq_ignore_ascii_case("false") => Some(false),
+        _ => None,
+    }
+}

@@ -1,0 +1,170 @@
+//! One log type, compiled from its file and shared by all workers.
+
+use std::sync::Arc;
+
+use event::{FieldsBuilder, LogSource, LogType, TableSchema};
+use hashbrown::HashMap;
+
+use crate::decode::Decoder;
+use crate::mapper::{Mapper, Plan};
+use crate::plan::{Identity, Path, Target};
+use crate::timestamp::Form;
+
+/// What records of one log type mean: their columns, identity, time, and the names under which
+/// rules may speak of their fields.
+#[derive(Debug)]
+pub struct Mapping {
+    pub(crate) log_type: LogType,
+    pub(crate) description: String,
+    pub(crate) log_source: LogSource,
+    pub(crate) schema: Arc<TableSchema>,
+    pub(crate) raw: Option<usize>,
+    pub(crate) decoder: Decoder,
+    pub(crate) spelling: Spelling,
+    pub(crate) identity: Identity<Path>,
+    pub(crate) times: Vec<(Path, Form)>,
+    pub(crate) targets: Vec<Target<Path>>,
+    pub(crate) aliases: HashMap<String, Vec<String>>,
+    pub(crate) known: Known,
+}
+
+/// How the same path is written in the forms in which the vendor delivers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Spelling {
+    /// Members that may wrap the record, such as EventBridge's `detail`.
+    pub envelopes: Vec<String>,
+    /// `service.count` is also written `Service.Count`.
+    pub capitals: bool,
+}
+
+impl Spelling {
+    /// Every spelling. Wrapped ones come first, because the wrapper's own members have names such
+    /// as `id` too.
+    pub fn all(&self, path: &str) -> Path {
+        let mut spellings = Vec::new();
+        let mut add = |path: &str| {
+            let wrapped = self.envelopes.iter().map(|e| format!("{e}.{path}"));
+            for spelling in wrapped.chain([path.to_owned()]) {
+                if !spellings.contains(&spelling) {
+                    spellings.push(spelling);
+                }
+            }
+        };
+        add(path);
+        if self.capitals {
+            add(&capital(path));
+        }
+        spellings
+    }
+}
+
+fn capital(path: &str) -> String {
+    let mut start = true;
+    let letter = |c: char| {
+        let c = if start { c.to_ascii_uppercase() } else { c };
+        start = c == '.';
+        c
+    };
+    path.chars().map(letter).collect()
+}
+
+/// The fields that records of this log type are known to have.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Sorted paths.
+    pub paths: Vec<String>,
+    /// Sorted paths below which anything may stand, `requestParameters`.
+    pub free: Vec<String>,
+}
+
+impl Known {
+    fn has(&self, field: &str) -> bool {
+        let has = |paths: &[String], path: &str| {
+            paths.binary_search_by(|known| known.as_str().cmp(path)).is_ok()
+        };
+        let parent_of_known = |paths: &[String]| {
+            let below = format!("{field}.");
+            let at = paths.partition_point(|known| known.as_str() < below.as_str());
+            paths.get(at).is_some_and(|known| known.starts_with(&below))
+        };
+        let parents = field.match_indices('.').map(|(at, _)| &field[..at]);
+        has(&self.paths, field)
+            || has(&self.free, field)
+            || parents.into_iter().any(|parent| has(&self.free, parent))
+            || parent_of_known(&self.paths)
+            || parent_of_known(&self.free)
+    }
+}
+
+impl Mapping {
+    /// Its name.
+    pub fn log_type(&self) -> &LogType {
+        &self.log_type
+    }
+
+    /// What it is, in a sentence.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The log source that rules name.
+    pub fn log_source(&self) -> &LogSource {
+        &self.log_source
+    }
+
+    /// Its table: the common columns, the vendor's, and `raw` where it is kept.
+    pub fn schema(&self) -> &Arc<TableSchema> {
+        &self.schema
+    }
+
+    /// Where to look for a field that a rule names, best first. Never empty.
+    pub fn candidates(&self, field: &str) -> Vec<String> {
+        let mut found = self.spelling.all(field);
+        for path in self.aliases.get(field).into_iter().flatten() {
+            for spelling in self.spelling.all(path) {
+                if !found.contains(&spelling) {
+                    found.push(spelling);
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether records can have the field: it is documented, an alias, an object that holds
+    /// documented fields, or below one whose members are free. A rule that needs another one is
+    /// dead. Case counts.
+    pub fn knows(&self, field: &str) -> bool {
+        let in_envelope = |e: &String| {
+            let inner = field.strip_prefix(e.as_str()).and_then(|rest| rest.strip_prefix('.'));
+            inner.is_some_and(|inner| self.known.has(inner))
+        };
+        let lower = || {
+            let mut start = true;
+            let letter = |c: char| {
+                let c = if start { c.to_ascii_lowercase() } else { c };
+                start = c == '.';
+                c
+            };
+            field.chars().map(letter).collect::<String>()
+        };
+        self.known.has(field)
+            || self.aliases.contains_key(field)
+            || self.spelling.envelopes.iter().any(in_envelope)
+            || (self.spelling.capitals && self.known.has(&lower()))
+    }
+
+    /// Registers every path it reads and returns the mapper that reads them.
+    pub fn bind(&self, fields: &mut FieldsBuilder) -> Mapper {
+        let mut field = |path: &Path| fields.field(path);
+        let plan = Plan {
+            log_type: Arc::clone(&self.log_type.0),
+            decoder: self.decoder.clone(),
+            schema: Arc::clone(&self.schema),
+            identity: self.identity.bind(&mut field),
+            times: self.times.iter().map(|(path, form)| (field(path), *form)).collect(),
+            targets: self.targets.iter().map(|target| target.bind(&mut field)).collect(),
+            raw: self.raw,
+        };
+        Mapper::new(Arc::new(plan))
+    }
+}

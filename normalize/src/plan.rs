@@ -1,0 +1,97 @@
+//! What a log type's file means, checked and compiled: how each column is filled. Paths are still
+//! text here (`F` is a list of spellings); [`crate::Mapping::bind`] turns them into fields.
+
+use event::ColumnType;
+use hashbrown::HashMap;
+
+use crate::take::Take;
+
+/// The spellings of one path, best first.
+pub(crate) type Path = Vec<String>;
+
+/// One column and how it is filled.
+#[derive(Clone, Debug)]
+pub(crate) struct Target<F> {
+    /// Index in the table.
+    pub column: usize,
+    pub column_type: ColumnType,
+    /// The list column that gets the value too.
+    pub also_in: Option<usize>,
+    /// All steps add to a list; otherwise the first step that has something ends it.
+    pub gathers: bool,
+    pub steps: Vec<Step<F>>,
+}
+
+/// One way to fill a column.
+#[derive(Clone, Debug)]
+pub(crate) struct Step<F> {
+    /// Tried in order.
+    pub from: Vec<F>,
+    /// Instead of `from`: always this.
+    pub constant: Vec<String>,
+    /// All must hold: one of the field's values is one of these words.
+    pub when: Vec<(F, Vec<String>)>,
+    pub take: Option<Take>,
+    pub table: Option<Table>,
+}
+
+/// Values to other values.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table {
+    pub exact: HashMap<String, Vec<String>>,
+    /// Written `user.session.*`; the longest comes first.
+    pub prefixes: Vec<(String, Vec<String>)>,
+    pub otherwise: Option<Vec<String>>,
+}
+
+impl Table {
+    /// What a value becomes; `None` when the table says nothing about it.
+    pub fn get(&self, value: &str) -> Option<&[String]> {
+        if let Some(found) = self.exact.get(value) {
+            return Some(found);
+        }
+        let prefix = self.prefixes.iter().find(|(prefix, _)| value.starts_with(prefix.as_str()));
+        prefix.map(|(_, found)| found).or(self.otherwise.as_ref()).map(Vec::as_slice)
+    }
+}
+
+impl<F> Target<F> {
+    /// The same with paths as fields.
+    pub fn bind<G>(&self, field: &mut impl FnMut(&F) -> G) -> Target<G> {
+        let steps = self.steps.iter().map(|step| Step {
+            from: step.from.iter().map(&mut *field).collect(),
+            constant: step.constant.clone(),
+            when: step.when.iter().map(|(f, words)| (field(f), words.clone())).collect(),
+            take: step.take.clone(),
+            table: step.table.clone(),
+        });
+        Target {
+            steps: steps.collect(),
+            column: self.column,
+            column_type: self.column_type,
+            also_in: self.also_in,
+            gathers: self.gathers,
+        }
+    }
+}
+
+/// What makes two records the same event.
+#[derive(Clone, Debug)]
+pub(crate) enum Identity<F> {
+    /// The first of these that the record has.
+    Any(Vec<F>),
+    /// All of these together; the record must have the first.
+    All(Vec<F>),
+    /// The place where the record stood.
+    Position,
+}
+
+impl<F> Identity<F> {
+    pub fn bind<G>(&self, field: impl FnMut(&F) -> G) -> Identity<G> {
+        match self {
+            Identity::Any(fields) => Identity::Any(fields.iter().map(field).collect()),
+            Identity::All(fields) => Identity::All(fields.iter().map(field).collect()),
+            Identity::Position => Identity::Position,
+        }
+    }
+}
