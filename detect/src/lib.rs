@@ -9,6 +9,8 @@
 //!
 //! Invariant: this crate is pure. It knows no file system, network, clock or async runtime.
 
+pub mod cases;
+pub mod diagnostic;
 pub mod engine;
 pub mod fold;
 pub mod ip;
@@ -16,10 +18,14 @@ pub mod ir;
 pub mod log_source;
 pub mod number;
 pub mod oracle;
+pub mod parse;
 pub mod rule_set;
 pub mod time_part;
 pub mod value;
+pub mod yaml;
 
+pub use diagnostic::{Diagnostic, Severity};
 pub use engine::{Bound, BoundField, DeadField, Engine, Group, Matcher};
 pub use ir::{Expr, Item, ItemId, Position, Rule, RuleLogSource, Test};
+pub use parse::Placeholders;
 pub use rule_set::RuleSet;

@@ -1,0 +1,63 @@
+//! Collects what is wrong with one document.
+
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::ir::Position;
+
+pub struct Report<'f> {
+    file: &'f str,
+    pub diagnostics: Vec<Diagnostic>,
+    /// Whether there was an error, so that the document must not be loaded.
+    pub failed: bool,
+}
+
+/// More than this is noise.
+const PER_DOCUMENT_MAX: usize = 100;
+
+impl<'f> Report<'f> {
+    pub fn new(file: &'f str) -> Self {
+        Self { file, diagnostics: Vec::new(), failed: false }
+    }
+
+    pub fn error(
+        &mut self,
+        at: Position,
+        span: &str,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        self.failed = true;
+        self.add(Severity::Error, at, span, message.into(), hint);
+    }
+
+    pub fn warn(
+        &mut self,
+        at: Position,
+        span: &str,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) {
+        self.add(Severity::Warning, at, span, message.into(), hint);
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        at: Position,
+        span: &str,
+        message: String,
+        hint: Option<String>,
+    ) {
+        if self.diagnostics.len() >= PER_DOCUMENT_MAX {
+            return;
+        }
+        self.diagnostics.push(Diagnostic {
+            severity,
+            file: self.file.to_owned(),
+            line: at.line,
+            column: at.column,
+            span: span.lines().next().unwrap_or("").to_owned(),
+            message,
+            hint,
+        });
+    }
+}
