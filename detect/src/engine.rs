@@ -6,6 +6,7 @@ use event::{Doc, FieldId, FieldsBuilder, Slots};
 use hashbrown::HashMap;
 
 use crate::ir::{Expr, Item, Position, Rule, Test};
+use crate::matcher::{self, Program, Scratch};
 use crate::oracle;
 
 /// Which evaluator to use. Both give the same matches.
@@ -77,7 +78,8 @@ impl Bound {
 pub struct Group {
     rules: Vec<Arc<Rule>>,
     bound: Bound,
-    engine: Engine,
+    /// What the fast engine runs; the oracle needs nothing.
+    program: Option<Program>,
 }
 
 impl Group {
@@ -89,7 +91,8 @@ impl Group {
         engine: Engine,
     ) -> Self {
         let bound = Bound::new(&rules, candidates, builder);
-        Self { rules, bound, engine }
+        let program = (engine == Engine::Fast).then(|| Program::new(&rules, &bound));
+        Self { rules, bound, program }
     }
 
     /// The rule that a match names.
@@ -109,7 +112,8 @@ impl Group {
 
     /// Scratch for one worker thread.
     pub fn matcher(self: &Arc<Self>) -> Matcher {
-        Matcher { group: Arc::clone(self) }
+        let scratch = self.program.as_ref().map(Scratch::new).unwrap_or_default();
+        Matcher { group: Arc::clone(self), scratch }
     }
 
     /// Every use of a field of which no candidate path is known. `knows` tells whether records of
@@ -199,6 +203,7 @@ fn decide(rule: &Rule, parts: &[Expr], missing: &[&str], decisive: bool) -> Opti
 #[derive(Debug)]
 pub struct Matcher {
     group: Arc<Group>,
+    scratch: Scratch,
 }
 
 impl Matcher {
@@ -206,15 +211,14 @@ impl Matcher {
     /// the same document with the fields that the group was bound to.
     pub fn matches(&mut self, doc: &Doc<'_>, slots: &Slots, hits: &mut Vec<u32>) {
         hits.clear();
-        let _ = slots; // the oracle looks for itself
-        match self.group.engine {
-            Engine::Fast | Engine::Oracle => {
-                let rules = self.group.rules.iter().zip(0..);
-                hits.extend(
-                    rules
-                        .filter(|(rule, _)| oracle::holds(rule, &self.group.bound, doc))
-                        .map(|(_, index)| index),
-                );
+        let Group { rules, bound, program } = &*self.group;
+        match program {
+            Some(program) => {
+                matcher::matches(program, bound, &mut self.scratch, doc, slots, hits);
+            }
+            None => {
+                let holding = rules.iter().zip(0..).filter(|(r, _)| oracle::holds(r, bound, doc));
+                hits.extend(holding.map(|(_, index)| index));
             }
         }
     }

@@ -16,6 +16,7 @@ pub mod fold;
 pub mod ip;
 pub mod ir;
 pub mod log_source;
+mod matcher;
 pub mod number;
 pub mod oracle;
 pub mod parse;
