@@ -1,1 +1,36 @@
+//! Sources: where bytes come from, and how they become batches of framed records.
+//!
+//! A source is a row of [`SOURCES`] with typed options ([`SourceConfig`]). It runs with a
+//! [`SourceContext`]: batches go out through a bounded [`Emitter`], and come back as finished spans
+//! after their epoch is committed. The contract, with what every source must do at start, restart
+//! and end, is in [`source`]; the framing of bytes into records is in [`framing`].
+//!
+//! Invariants: nothing is acknowledged before its span is finished; spans of a partition touch;
+//! bytes that cannot be read as records are handed over as dead letters, never dropped; every queue
+//! and buffer is bounded. This crate knows no log type beyond the shape of its container.
 
+mod assembler;
+pub mod config;
+pub mod decode;
+pub mod emitter;
+pub mod error;
+pub mod file;
+pub mod finished;
+pub mod framing;
+pub mod ledger;
+mod meter;
+pub mod source;
+pub mod stdin;
+
+#[cfg(test)]
+mod testing;
+
+pub use config::{SOURCES, SourceConfig, SourceKind};
+pub use emitter::{Emitter, EmitterReceiver, Envelope, Permit, emitter};
+pub use error::{ConfigError, ErrorKind, SourceError};
+pub use file::{FileOptions, ReadMode};
+pub use finished::{FinishedReceiver, FinishedSender, finished};
+pub use framing::Format;
+pub use ledger::{Ledger, LedgerError};
+pub use source::{Resume, Shutdown, ShutdownSender, Source, SourceContext, Summary, shutdown};
+pub use stdin::{StdinOptions, StdinSource};

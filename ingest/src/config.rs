@@ -1,0 +1,98 @@
+//! The table of sources and the options by which one is configured.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::error::{ConfigError, ErrorKind};
+use crate::file::{FileOptions, FileSource};
+use crate::source::Source;
+use crate::stdin::{StdinOptions, StdinSource};
+
+type Build = fn(&SourceConfig, &str) -> Result<Box<dyn Source>, ConfigError>;
+
+/// A row of [`SOURCES`].
+#[derive(Clone, Copy, Debug)]
+pub struct SourceKind {
+    /// The key in the configuration.
+    pub name: &'static str,
+    /// What it is, in a sentence.
+    pub doc: &'static str,
+    is_given: fn(&SourceConfig) -> bool,
+    build: Build,
+}
+
+/// Every kind of source. A new one is a line here, its options in [`SourceConfig`], and its file.
+pub const SOURCES: &[SourceKind] = &[
+    SourceKind {
+        name: "file",
+        doc: "Files, read once or followed as they grow and rotate; gzip and zstd.",
+        is_given: |config| config.file.is_some(),
+        build: |config, name| {
+            let options = config.file.clone().unwrap_or_default();
+            Ok(Box::new(FileSource::new(name, &config.log_type, options)?))
+        },
+    },
+    SourceKind {
+        name: "stdin",
+        doc: "Standard input, to its end; gzip and zstd.",
+        is_given: |config| config.stdin.is_some(),
+        build: |config, _| {
+            let options = config.stdin.clone().unwrap_or_default();
+            Ok(Box::new(StdinSource::new(&config.log_type, options)))
+        },
+    },
+];
+
+/// One configured source: what its bytes mean, and exactly one kind.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceConfig {
+    /// What the records are, such as `aws.cloudtrail`.
+    pub log_type: String,
+    /// Read files.
+    #[serde(default)]
+    pub file: Option<FileOptions>,
+    /// Read standard input.
+    #[serde(default)]
+    pub stdin: Option<StdinOptions>,
+}
+
+impl SourceConfig {
+    /// The kind that is given.
+    pub fn kind(&self, name: &str) -> Result<&'static SourceKind, ConfigError> {
+        let mut given = SOURCES.iter().filter(|kind| (kind.is_given)(self));
+        let refuse = |message: String| Err(ConfigError::new(name, ErrorKind::Config, message));
+        match (given.next(), given.next()) {
+            (Some(kind), None) => Ok(kind),
+            (Some(one), Some(two)) => {
+                refuse(format!("has both `{}` and `{}`; give one", one.name, two.name))
+            }
+            _ => {
+                let names: Vec<_> = SOURCES.iter().map(|kind| kind.name).collect();
+                refuse(format!("says not where from; give one of {}", names.join(", ")))
+            }
+        }
+    }
+
+    /// Checks the options and makes the source. No side effect: nothing is opened yet.
+    pub fn build(&self, name: &str) -> Result<Box<dyn Source>, ConfigError> {
+        (self.kind(name)?.build)(self, name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_one_kind_is_given() {
+        let none = SourceConfig::default();
+        assert!(none.build("s").err().unwrap().message.contains("give one of file, stdin"));
+        let stdin = SourceConfig { stdin: Some(StdinOptions::default()), ..none };
+        assert!(stdin.build("s").unwrap().is_finite());
+        let both = SourceConfig { file: Some(FileOptions::default()), ..stdin };
+        assert!(both.build("s").err().unwrap().message.contains("both `file` and `stdin`"));
+        let empty = SourceConfig { stdin: None, ..both };
+        assert!(empty.build("s").err().unwrap().message.contains("names no file"));
+    }
+}

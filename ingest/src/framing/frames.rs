@@ -1,0 +1,164 @@
+//! What framing gives back: records as ranges of one buffer, and rejects that carry their bytes.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use event::{Batch, DeadLetter, LogType, Record, Span, Stage, Timestamp};
+
+/// Bytes that could not be framed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Position of its container in the stream.
+    pub at: u64,
+    /// Which of that container it is, counted together with its records.
+    pub index: u32,
+    pub reason: String,
+    pub bytes: Bytes,
+}
+
+/// Records and rejects of one batch as they gather.
+#[derive(Debug)]
+pub struct Frames {
+    pub(super) bytes: Vec<u8>,
+    pub(super) records: Vec<Record>,
+    pub(super) rejects: Vec<Reject>,
+    reject_bytes: usize,
+    header: Option<Range<usize>>,
+    pub(super) bytes_max: usize,
+    pub(super) records_max: usize,
+}
+
+impl Default for Frames {
+    /// The usual size of a batch: 1 MiB or 1,000 records.
+    fn default() -> Self {
+        Self::new(1 << 20, 1_000)
+    }
+}
+
+impl Frames {
+    /// Full at this many bytes or records; the record that fills it may be longer.
+    pub fn new(bytes_max: usize, records_max: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            records: Vec::new(),
+            rejects: Vec::new(),
+            reject_bytes: 0,
+            header: None,
+            bytes_max,
+            records_max,
+        }
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() + self.reject_bytes >= self.bytes_max
+            || self.records.len() + self.rejects.len() >= self.records_max
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.rejects.is_empty()
+    }
+
+    /// The buffer that the records' ranges point into.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    pub fn rejects(&self) -> &[Reject] {
+        &self.rejects
+    }
+
+    /// Adds a record.
+    pub fn record(&mut self, at: u64, index: u32, bytes: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        let range = start..self.bytes.len();
+        self.records.push(Record { range, at, index, header: None });
+    }
+
+    /// Adds a record of a text that has a header line. The header is stored once a batch.
+    pub(super) fn record_under(&mut self, header: &[u8], at: u64, bytes: &[u8]) {
+        let known = self.header.clone().filter(|range| &self.bytes[range.clone()] == header);
+        let range = known.unwrap_or_else(|| {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(header);
+            start..self.bytes.len()
+        });
+        self.header = Some(range.clone());
+        self.record(at, 0, bytes);
+        if let Some(last) = self.records.last_mut() {
+            last.header = Some(range);
+        }
+    }
+
+    /// Adds what could not be framed.
+    pub fn reject(&mut self, at: u64, index: u32, reason: String, bytes: Vec<u8>) {
+        self.reject_bytes += bytes.len();
+        self.rejects.push(Reject { at, index, reason, bytes: bytes.into() });
+    }
+
+    /// Empties itself into a batch that finishes `span`.
+    pub fn take(&mut self, span: Span, log_type: &LogType, received_at: Timestamp) -> Batch {
+        let rejects = self.rejects.drain(..).map(|reject| DeadLetter {
+            key: span.key.clone(),
+            at: reject.at,
+            index: reject.index,
+            log_type: log_type.clone(),
+            stage: Stage::Frame,
+            reason: reject.reason,
+            bytes: reject.bytes,
+            received_at,
+        });
+        let rejects = rejects.collect();
+        self.header = None;
+        self.reject_bytes = 0;
+        Batch {
+            span,
+            log_type: log_type.clone(),
+            bytes: Bytes::from(std::mem::take(&mut self.bytes)),
+            records: std::mem::take(&mut self.records),
+            rejects,
+            received_at,
+        }
+    }
+}
+
+/// The bytes of the record that is not complete yet, and how much of it was cut off already.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    pub bytes: Vec<u8>,
+    /// Where `bytes` begins in the stream.
+    pub at: u64,
+    /// Parts that were cut off because the record is too long.
+    pub parts: u32,
+}
+
+impl Open {
+    /// Keeps a large buffer from staying with the stream for ever.
+    const KEEP: usize = 1 << 20;
+
+    pub fn append(&mut self, bytes: &[u8], at: u64) {
+        if self.bytes.is_empty() {
+            self.at = at;
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Forgets the bytes: they have been handed over.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(Self::KEEP);
+        self.parts = 0;
+    }
+
+    /// Hands the bytes over as one part of a record that is too long.
+    pub fn cut(&mut self, at: u64, index: u32, max: usize, out: &mut Frames) {
+        self.parts += 1;
+        let reason = format!("part {}, record longer than {max} bytes", self.parts);
+        self.at += self.bytes.len() as u64;
+        out.reject(at, index, reason, std::mem::take(&mut self.bytes));
+    }
+}

@@ -1,0 +1,86 @@
+//! The metrics of one source, by conventional names.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use event::Batch;
+use metrics::{Counter, Gauge, counter, gauge};
+
+use crate::source::Summary;
+
+#[derive(Default)]
+struct Totals {
+    records: AtomicU64,
+    rejects: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Counts what a source hands over. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Meter {
+    source: Arc<str>,
+    records: Counter,
+    rejects: Counter,
+    bytes: Counter,
+    errors: Counter,
+    #[allow(dead_code)]
+    up: Gauge,
+    totals: Arc<Totals>,
+}
+
+impl std::fmt::Debug for Meter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Meter({})", self.source)
+    }
+}
+
+impl Meter {
+    pub fn new(source: &Arc<str>) -> Self {
+        let name = source.to_string();
+        Self {
+            source: source.clone(),
+            records: counter!("mantissa_source_records_total", "source" => name.clone()),
+            rejects: counter!("mantissa_source_rejects_total", "source" => name.clone()),
+            bytes: counter!("mantissa_source_bytes_total", "source" => name.clone()),
+            errors: counter!("mantissa_source_errors_total", "source" => name.clone()),
+            up: gauge!("mantissa_source_up", "source" => name),
+            totals: Arc::default(),
+        }
+    }
+
+    pub fn batch(&self, batch: &Batch) {
+        let rejected: usize = batch.rejects.iter().map(|r| r.bytes.len()).sum();
+        let (records, rejects) = (batch.records.len() as u64, batch.rejects.len() as u64);
+        let bytes = (batch.bytes.len() + rejected) as u64;
+        self.records.increment(records);
+        self.rejects.increment(rejects);
+        self.bytes.increment(bytes);
+        self.totals.records.fetch_add(records, Ordering::Relaxed);
+        self.totals.rejects.fetch_add(rejects, Ordering::Relaxed);
+        self.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub fn error(&self) {
+        self.errors.increment(1);
+    }
+
+    #[allow(dead_code)]
+    /// Whether the other side answers.
+    pub fn up(&self, up: bool) {
+        self.up.set(f64::from(u8::from(up)));
+    }
+
+    #[allow(dead_code)]
+    /// How far a partition is behind its other side, in its own unit (messages, bytes).
+    pub fn lag(&self, partition: &str, lag: u64) {
+        let (source, partition) = (self.source.to_string(), partition.to_owned());
+        gauge!("mantissa_source_lag", "source" => source, "partition" => partition).set(lag as f64);
+    }
+
+    /// Adds the totals to a summary.
+    pub fn summarize(&self, summary: &mut Summary) {
+        summary.records = self.totals.records.load(Ordering::Relaxed);
+        summary.rejects = self.totals.rejects.load(Ordering::Relaxed);
+        summary.bytes = self.totals.bytes.load(Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,119 @@
+//! A small pipeline for tests of sources: collects, checks spans, remembers what is committed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use event::Batch;
+use parking_lot::Mutex;
+
+use crate::emitter::emitter;
+use crate::error::SourceError;
+use crate::finished::finished;
+use crate::ledger::Ledger;
+use crate::source::{Resume, ShutdownSender, Source, SourceContext, Summary, shutdown};
+
+/// Reasons and bytes.
+type Rejects = Vec<(String, Vec<u8>)>;
+
+/// What is durable between runs.
+#[derive(Clone, Default)]
+pub(crate) struct Lake {
+    pub resume: Arc<Mutex<HashMap<Arc<str>, Resume>>>,
+    pub records: Arc<Mutex<Vec<String>>>,
+    pub rejects: Arc<Mutex<Rejects>>,
+}
+
+/// A source that runs.
+pub(crate) struct Running {
+    pub lake: Lake,
+    pub stop: ShutdownSender,
+    source: tokio::task::JoinHandle<Result<Summary, SourceError>>,
+    pipeline: tokio::task::JoinHandle<()>,
+}
+
+impl Lake {
+    /// Starts a source; every batch is committed at once.
+    pub fn start(&self, source: Box<dyn Source>) -> Running {
+        let (sender, mut receiver) = emitter(4, 4 << 20);
+        let (done, back) = finished();
+        let (stop, signal) = shutdown();
+        let context = SourceContext {
+            name: "test".into(),
+            emitter: sender,
+            finished: back,
+            resume: self.resume.lock().clone(),
+            shutdown: signal,
+        };
+        let lake = self.clone();
+        let pipeline = tokio::spawn(async move {
+            let mut ledgers: HashMap<Arc<str>, Ledger> = HashMap::new();
+            while let Some(envelope) = receiver.recv().await {
+                let span = envelope.batch.span.clone();
+                let partition = span.key.partition.clone();
+                let start = lake.resume.lock().get(&partition).map_or(0, |resume| resume.upto);
+                let ledger = ledgers.entry(partition).or_insert_with(|| Ledger::new(start));
+                ledger.emit(&span).expect("spans touch");
+                ledger.finish(&span).expect("each is finished once");
+                lake.commit(&envelope.batch);
+                done.finish(span);
+            }
+        });
+        let source = tokio::spawn(source.run(context));
+        Running { lake: self.clone(), stop, source, pipeline }
+    }
+
+    fn commit(&self, batch: &Batch) {
+        let mut resume = self.resume.lock();
+        let entry = resume.entry(batch.span.key.partition.clone()).or_default();
+        entry.upto = batch.span.upto;
+        entry.state = batch.span.state.clone().or(entry.state.take());
+        for record in &batch.records {
+            let text = String::from_utf8_lossy(&batch.record(record)).into_owned();
+            self.records.lock().push(text);
+        }
+        let rejects = batch.rejects.iter().map(|r| (r.reason.clone(), r.bytes.to_vec()));
+        self.rejects.lock().extend(rejects);
+    }
+
+    /// Runs a finite source to its end; what it gave and its summary.
+    pub async fn all(&self, source: Box<dyn Source>) -> (Vec<String>, Summary) {
+        self.records.lock().clear();
+        let summary = self.start(source).end().await.expect("the source ends well");
+        (self.take(), summary)
+    }
+
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.records.lock())
+    }
+}
+
+impl Running {
+    /// Waits until the source has ended by itself.
+    pub async fn end(self) -> Result<Summary, SourceError> {
+        let result = tokio::time::timeout(Duration::from_secs(60), self.source).await;
+        let result = result.expect("ends in time").expect("does not panic");
+        self.pipeline.await.expect("the pipeline does not panic");
+        result
+    }
+
+    /// Asks it to stop and waits.
+    pub async fn stop(self) -> Result<Summary, SourceError> {
+        self.stop.request();
+        self.end().await
+    }
+
+    /// Waits until this many records came; all of them, sorted.
+    pub async fn wait_for(&self, count: usize) -> Vec<String> {
+        for _ in 0..1_000 {
+            if self.lake.records.lock().len() >= count {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut records = self.lake.records.lock().clone();
+        records.sort();
+        assert_eq!(records.len(), count, "{records:?}");
+        records
+    }
+}
