@@ -1,0 +1,271 @@
+//! A local folder as an object store that keeps its word: what was put is on the disk, file and
+//! folder, before the answer is given, and `PutMode::Create` never replaces anything.
+//!
+//! Reading is `object_store`'s `LocalFileSystem`; its writing never syncs and is not used.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path as FsPath, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+const STORE: &str = "local folder";
+/// Files on their way in. Not data: begins with `_`.
+const TEMPORARY: &str = "_tmp";
+/// A temporary file this old belongs to no living writer.
+const TEMPORARY_AGE_MAX: Duration = Duration::from_secs(3_600);
+
+/// See the module.
+#[derive(Debug)]
+pub struct LocalStore {
+    inner: LocalFileSystem,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    folder: PathBuf,
+    /// Sets apart the temporary files of processes, also of those in other containers.
+    nonce: u64,
+    next: AtomicU64,
+}
+
+impl LocalStore {
+    /// Of a folder that exists.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn new(folder: &FsPath) -> io::Result<Self> {
+        let folder = folder.canonicalize()?;
+        let inner = LocalFileSystem::new_with_prefix(&folder).map_err(io::Error::other)?;
+        let nonce = RandomState::new().hash_one(std::process::id());
+        let shared = Arc::new(Shared { folder, nonce, next: AtomicU64::new(0) });
+        Ok(Self { inner, shared })
+    }
+
+    /// Removes what writers that died left half-written.
+    pub fn remove_old_temporary_files(&self) {
+        let Ok(entries) = fs::read_dir(self.shared.folder.join(TEMPORARY)) else { return };
+        for entry in entries.flatten() {
+            let age = entry
+                .metadata()
+                .and_then(|m| m.modified())
+                .map(|at| SystemTime::now().duration_since(at).unwrap_or_default());
+            if age.is_ok_and(|age| age > TEMPORARY_AGE_MAX) {
+                // Somebody else may have been faster.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn put(&self, to: &FsPath, payload: &PutPayload, replace: bool) -> io::Result<()> {
+        let parent = to.parent().ok_or(ErrorKind::InvalidInput)?;
+        create_folders(parent)?;
+        let temporary = self.folder.join(TEMPORARY);
+        create_folders(&temporary)?;
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let from = temporary.join(format!("{:016x}-{number}", self.nonce));
+        let written = write_synced(&from, payload)
+            .and_then(|()| if replace { fs::rename(&from, to) } else { fs::hard_link(&from, to) });
+        if !(replace && written.is_ok()) {
+            // The link, if it was made, keeps the content.
+            let _ = fs::remove_file(&from);
+        }
+        written?;
+        sync_folder(parent)
+    }
+}
+
+fn write_synced(path: &FsPath, payload: &PutPayload) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    for chunk in payload {
+        file.write_all(chunk)?;
+    }
+    file.sync_all()
+}
+
+/// Creates a folder and those above it; each new name is synced into the folder that holds it.
+fn create_folders(folder: &FsPath) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let Some(parent) = folder.parent() else { return Ok(()) };
+    create_folders(parent)?;
+    match fs::create_dir(folder) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+        other => other?,
+    }
+    sync_folder(parent)
+}
+
+/// Windows cannot open folders for syncing; its file system journals names itself.
+fn sync_folder(folder: &FsPath) -> io::Result<()> {
+    if cfg!(windows) { Ok(()) } else { File::open(folder)?.sync_all() }
+}
+
+fn failed(location: &Path, error: io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::AlreadyExists => {
+            Error::AlreadyExists { path: location.to_string(), source: error.into() }
+        }
+        ErrorKind::PermissionDenied => {
+            Error::PermissionDenied { path: location.to_string(), source: error.into() }
+        }
+        _ => Error::Generic { store: STORE, source: error.into() },
+    }
+}
+
+fn not_offered(operation: &str) -> Error {
+    Error::NotImplemented { operation: operation.into(), implementer: STORE.into() }
+}
+
+impl fmt::Display for LocalStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "folder {}", self.shared.folder.display())
+    }
+}
+
+#[async_trait]
+impl ObjectStore for LocalStore {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let replace = match options.mode {
+            PutMode::Create => false,
+            PutMode::Overwrite => true,
+            PutMode::Update(_) => return Err(not_offered("update by version")),
+        };
+        let to = self.inner.path_to_filesystem(location)?;
+        let (shared, place) = (self.shared.clone(), location.clone());
+        tokio::task::spawn_blocking(move || shared.put(&to, &payload, replace))
+            .await?
+            .map_err(|e| failed(&place, e))?;
+        Ok(PutResult { e_tag: None, version: None })
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        Err(not_offered("multipart upload"))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        Err(not_offered("copy"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::TryStreamExt;
+    use object_store::ObjectStoreExt;
+
+    use super::*;
+
+    async fn create(store: &LocalStore, path: &str, bytes: &'static [u8]) -> Result<PutResult> {
+        store.put_opts(&path.into(), bytes.into(), PutMode::Create.into()).await
+    }
+
+    async fn get(store: &LocalStore, path: &str) -> Vec<u8> {
+        store.get(&path.into()).await.unwrap().bytes().await.unwrap().to_vec()
+    }
+
+    #[tokio::test]
+    async fn puts_once_or_replaces_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(folder.path()).unwrap();
+        create(&store, "a/dt=2026-03-01/hr=09/x.parquet", b"first").await.unwrap();
+        let again = create(&store, "a/dt=2026-03-01/hr=09/x.parquet", b"second").await;
+        assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
+        assert_eq!(get(&store, "a/dt=2026-03-01/hr=09/x.parquet").await, b"first");
+        assert!(folder.path().join("a/dt=2026-03-01/hr=09/x.parquet").is_file(), "as it is named");
+        for bytes in [b"first", b"other"] {
+            store.put(&"b".into(), bytes.as_slice().into()).await.unwrap();
+        }
+        assert_eq!(get(&store, "b").await, b"other");
+        assert_eq!(fs::read_dir(folder.path().join(TEMPORARY)).unwrap().count(), 0);
+        let all: Vec<_> =
+            store.list(None).map_ok(|m| m.location.to_string()).try_collect().await.unwrap();
+        assert_eq!(all.len(), 2, "{all:?}");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_many_that_put_at_once_one_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let path = format!("m/{round}.json");
+            let tasks: Vec<_> = (0..8)
+                .map(|_| {
+                    let store = LocalStore::new(folder.path()).unwrap();
+                    let path = path.clone();
+                    tokio::spawn(async move { create(&store, &path, b"x").await.is_ok() })
+                })
+                .collect();
+            let mut won = 0;
+            for task in tasks {
+                won += usize::from(task.await.unwrap());
+            }
+            assert_eq!(won, 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_old_temporary_files_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(folder.path()).unwrap();
+        let temporary = folder.path().join(TEMPORARY);
+        fs::create_dir(&temporary).unwrap();
+        for (name, age) in [("old", 7_200), ("young", 60)] {
+            let file = File::create(temporary.join(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        }
+        store.remove_old_temporary_files();
+        assert!(temporary.join("young").exists() && !temporary.join("old").exists());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), b"").unwrap();
+        let store = LocalStore::new(folder.path()).unwrap();
+        assert!(create(&store, "file/x", b"x").await.is_err());
+        assert_eq!(get(&store, "file").await, b"");
+    }
+}
