@@ -99,7 +99,7 @@ fn write_synced(path: &FsPath, payload: &PutPayload) -> io::Result<()> {
 }
 
 /// Creates a folder and those above it; each new name is synced into the folder that holds it.
-fn create_folders(folder: &FsPath) -> io::Result<()> {
+pub(super) fn create_folders(folder: &FsPath) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }

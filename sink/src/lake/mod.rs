@@ -1,21 +1,36 @@
 //! The lake: every event in partitioned Parquet, committed in epochs that prove themselves.
+//!
+//! [`Lake`] is the writer of one lane, [`Snapshot`] what a reader sees. An epoch is written as intent,
+//! data files, manifest; only the manifest makes it part of the lake, and only then may its spans be
+//! acknowledged. What decides is pure ([`manifest`], `part`, `plan`, `commit`, `recovery`, [`dedup`]);
+//! what does I/O only carries out.
 
 mod arrays;
+mod commit;
 pub mod dedup;
 mod encode;
 pub mod error;
+#[allow(clippy::module_inception)]
+mod lake;
 pub mod layout;
 mod local;
 pub mod manifest;
 mod part;
 mod plan;
+mod protocol;
+mod reader;
+mod recovery;
+#[cfg(test)]
+mod simulation;
 pub mod snapshot;
 mod store;
 mod tables;
+mod window;
 
 pub use arrays::{arrow_schema, data_type};
 pub use dedup::Window;
 pub use error::{Error, Kind};
+pub use lake::{Committed, Lake, Recovered};
 pub use manifest::{ColumnKind, ColumnSpec, DataFile, FileKind, Manifest};
 pub use part::{Part, Positions, Resume, SpanOutcome};
 pub use snapshot::{LaneHead, LiveFile, Snapshot};

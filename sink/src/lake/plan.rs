@@ -8,7 +8,7 @@ use event::{Rows, TableSchema};
 
 use super::arrays::RowRef;
 use super::encode::{Content, FileHead, Job};
-use super::layout::{self, Hour};
+use super::layout::Hour;
 use super::manifest::{ColumnSpec, FileKind};
 use super::part::Merged;
 use super::tables;
@@ -76,9 +76,12 @@ pub(super) fn plan(merged: Merged, namer: &mut Namer, now: i64) -> Vec<Job> {
     jobs
 }
 
+/// Rows with the same columns.
+type Group = (Arc<TableSchema>, Vec<Rows>);
+
 /// Rows of the same table and columns together, in the order of the tables' names.
-fn groups(tables: Vec<Rows>) -> Vec<(Arc<TableSchema>, Vec<Rows>)> {
-    let mut groups: BTreeMap<String, Vec<(Arc<TableSchema>, Vec<Rows>)>> = BTreeMap::new();
+fn groups(tables: Vec<Rows>) -> Vec<Group> {
+    let mut groups: BTreeMap<String, Vec<Group>> = BTreeMap::new();
     for rows in tables {
         let same_table = groups.entry(rows.schema().table.clone()).or_default();
         let schema = rows.schema().clone();

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::error::{Error, Kind};
-use super::local::LocalStore;
+use super::local::{self, LocalStore};
 
 /// The lake: where it is, and how often it is written.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -105,7 +105,7 @@ impl LakeStore {
 
     fn at(options: &LakeOptions, create: bool) -> Result<Self, Error> {
         let (store, root) = match place(&options.url)? {
-            Place::Folder(folder) => (local(&folder, create)?, Path::default()),
+            Place::Folder(folder) => (folder_store(&folder, create)?, Path::default()),
             Place::S3 { bucket, prefix } => (s3(&bucket, &options.s3)?, prefix),
         };
         Ok(Self { store, root, url: options.url.clone() })
@@ -137,11 +137,11 @@ fn place(text: &str) -> Result<Place, Error> {
     }
 }
 
-fn local(folder: &FsPath, create: bool) -> Result<Arc<dyn ObjectStore>, Error> {
+fn folder_store(folder: &FsPath, create: bool) -> Result<Arc<dyn ObjectStore>, Error> {
     let failed =
         |e| Error::caused(Kind::Options, format!("there is no lake at {}", folder.display()), e);
     if create {
-        std::fs::create_dir_all(folder).map_err(|e| {
+        std::path::absolute(folder).and_then(|f| local::create_folders(&f)).map_err(|e| {
             Error::caused(Kind::Options, format!("cannot create {}", folder.display()), e)
         })?;
     }

@@ -7,6 +7,7 @@ use event::{
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::super::encode::{Encoded, encode};
+use super::super::layout;
 use super::super::manifest::Checksum;
 use super::*;
 
@@ -81,7 +82,7 @@ fn every_column_type_comes_back() {
     assert_eq!((times.value(0), times.value(1)), (NINE, NINE + 1));
     assert_eq!(times.timezone(), Some("UTC"));
     assert!(batch.column(1).is_null(0) && batch.column(2).is_null(0));
-    assert_eq!(batch.column(2).as_boolean().value(1), false);
+    assert!(!batch.column(2).as_boolean().value(1));
     assert_eq!(batch.column(4).as_primitive::<Int64Type>().value(1), i64::MIN);
     assert_eq!(batch.column(5).as_primitive::<Float64Type>().value(1), -0.5);
     let list = batch.column(6).as_list::<i32>();

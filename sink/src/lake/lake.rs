@@ -1,0 +1,284 @@
+//! The lake for its one writer: the thin async side of [`super::commit`] and [`super::recovery`].
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use event::{AlertId, Span};
+use futures::{StreamExt, TryStreamExt};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+
+use super::commit::{Commit, Contents, Lane};
+use super::dedup::Window;
+use super::encode::{self, Encoded};
+use super::error::{Error, Kind};
+use super::layout;
+use super::manifest::DataFile;
+use super::part::{self, Part, Positions};
+use super::plan::{self, Namer};
+use super::protocol::{Answer, Request, Step};
+use super::recovery::{Recovery, Swept};
+use super::store::{LakeOptions, LakeStore};
+use super::window;
+
+/// Requests under way at once.
+const REQUESTS_MAX: usize = 16;
+
+/// One lane of a lake, opened for writing.
+#[derive(Debug)]
+pub struct Lake {
+    store: LakeStore,
+    lane: Lane,
+    pending: Option<Pending>,
+}
+
+/// An epoch that is decided but not known to be in the lake.
+#[derive(Debug)]
+struct Pending {
+    commit: Box<Commit>,
+    spans: Vec<Span>,
+    alert_ids: Vec<AlertId>,
+}
+
+/// What a process needs to go on where the one before it stopped.
+#[derive(Debug)]
+pub struct Recovered {
+    /// The epoch that the next commit writes.
+    pub next_epoch: u64,
+    /// Where every partition continues.
+    pub positions: Positions,
+    /// The identities of the events of the last hours.
+    pub window: Window,
+    /// Files of unfinished epochs that were removed.
+    pub swept: Vec<String>,
+    /// An unfinished epoch was found and its number taken: its writer, if it lives, cannot commit.
+    pub took_over: bool,
+}
+
+/// An epoch that is in the lake: acknowledge its spans now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    pub epoch: u64,
+    /// As they were given.
+    pub spans: Vec<Span>,
+    pub files: Vec<DataFile>,
+    pub alert_ids: Vec<AlertId>,
+}
+
+impl Lake {
+    /// Opens the lane for writing: finds where it stands, removes what a crash left, loads the window
+    /// of identities. Makes the lake when it is not there.
+    ///
+    /// # Errors
+    /// [`Kind::Options`], [`Kind::Store`] (try again), [`Kind::Damaged`], or [`Kind::Fenced`] when
+    /// another process keeps writing this lane.
+    pub async fn open(options: &LakeOptions) -> Result<(Self, Recovered), Error> {
+        if !layout::lane_is_valid(&options.lane) {
+            let what = format!("the lane '{}' is not made of 1 to 40 a-z 0-9 _ -", options.lane);
+            return Err(Error::new(Kind::Options, what));
+        }
+        let store = LakeStore::create(options)?;
+        let (lane, swept) = recover(&store, &options.lane).await?;
+        let window = window::load(&store, &lane.lane, lane.head, options, now_us()).await?;
+        let Swept { took_over, files } = swept;
+        if took_over || !files.is_empty() {
+            tracing::warn!(lane = lane.lane, files = files.len(), "removed an unfinished epoch");
+        }
+        let recovered = Recovered {
+            next_epoch: lane.head + 1,
+            positions: lane.positions.clone(),
+            window,
+            swept: files,
+            took_over,
+        };
+        Ok((Self { store, lane, pending: None }, recovered))
+    }
+
+    /// The epoch that the next commit writes.
+    pub fn next_epoch(&self) -> u64 {
+        self.lane.head + 1
+    }
+
+    /// Where every partition stands in the lake.
+    pub fn positions(&self) -> &Positions {
+        &self.lane.positions
+    }
+
+    /// The store, for reading.
+    pub fn store(&self) -> &LakeStore {
+        &self.store
+    }
+
+    /// Whether an epoch waits for [`Lake::retry`].
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Writes one epoch. When it returns, the spans are in the lake: acknowledge them. Parts without
+    /// anything write nothing. The future must be driven to its end, or what it was given is lost to
+    /// this process (the source still has it).
+    ///
+    /// # Errors
+    /// [`Kind::Spans`]: nothing was written. [`Kind::Store`]: the epoch is kept, call [`Lake::retry`]
+    /// until it is in. [`Kind::Fenced`]: stop. [`Kind::Unfinished`]: an earlier epoch is kept.
+    pub async fn commit(&mut self, parts: Vec<Part>) -> Result<Committed, Error> {
+        if self.pending.is_some() {
+            let what = format!("epoch {} is not finished", self.next_epoch());
+            return Err(Error::new(Kind::Unfinished, what));
+        }
+        if parts.iter().all(Part::is_empty) {
+            let (spans, files, alert_ids) = Default::default();
+            return Ok(Committed { epoch: self.lane.head, spans, files, alert_ids });
+        }
+        let spans = parts.iter().flat_map(|p| &p.spans).map(|o| o.span.clone()).collect();
+        let mut alert_ids: Vec<AlertId> =
+            parts.iter().flat_map(|p| &p.alerts).map(|a| a.alert_id).collect();
+        alert_ids.sort_unstable();
+        alert_ids.dedup();
+        let merged = part::merge(parts, &self.lane.positions)?;
+        let contents = Contents {
+            spans: merged.spans.clone(),
+            alert_ids: alert_ids.iter().map(|a| a.0).collect(),
+            redriven: merged.redriven.clone(),
+        };
+        let namer = Namer::new(&self.lane.lane, self.next_epoch(), &self.lane.writer);
+        let now = now_us();
+        let encoded = encode_all(merged, namer, now).await?;
+        let commit = Box::new(Commit::new(self.lane.seal(contents, encoded, now)));
+        self.pending = Some(Pending { commit, spans, alert_ids });
+        self.retry().await
+    }
+
+    /// Goes on with the epoch whose commit failed with [`Kind::Store`].
+    ///
+    /// # Errors
+    /// As [`Lake::commit`]; [`Kind::Unfinished`] when there is none.
+    pub async fn retry(&mut self) -> Result<Committed, Error> {
+        let Some(pending) = &mut self.pending else {
+            return Err(Error::new(Kind::Unfinished, "no epoch waits to be finished"));
+        };
+        let mut answers = Vec::new();
+        let result = loop {
+            match pending.commit.step(std::mem::take(&mut answers)) {
+                Step::Do(requests) => answers = perform_all(&self.store, requests).await,
+                Step::Done(result) => break result,
+            }
+        };
+        if let Err(error) = result {
+            if error.kind() != Kind::Store {
+                self.pending = None;
+            }
+            return Err(error);
+        }
+        let Pending { commit, spans, alert_ids } =
+            self.pending.take().expect("it was there when we began");
+        let sealed = commit.sealed;
+        self.lane.committed(&sealed.manifest, sealed.hash);
+        let (epoch, files) = (sealed.manifest.epoch, sealed.manifest.files);
+        Ok(Committed { epoch, spans, files, alert_ids })
+    }
+}
+
+async fn recover(store: &LakeStore, lane: &str) -> Result<(Lane, Swept), Error> {
+    let nonce = RandomState::new().hash_one((std::process::id(), now_us()));
+    let writer = format!("{:08x}", nonce as u32);
+    let mut recovery = Recovery::new(lane, &writer, now_us());
+    let mut answers = Vec::new();
+    loop {
+        match recovery.step(std::mem::take(&mut answers)) {
+            Step::Do(requests) => answers = perform_all(store, requests).await,
+            Step::Done(result) => return result,
+        }
+    }
+}
+
+/// Plans and builds the files of an epoch on the blocking threads, several at once.
+async fn encode_all(
+    merged: part::Merged,
+    mut namer: Namer,
+    now: i64,
+) -> Result<Vec<Encoded>, Error> {
+    let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
+        Error::caused(Kind::Spans, "the rows of the epoch could not be made into Parquet", e)
+    };
+    let jobs = tokio::task::spawn_blocking(move || plan::plan(merged, &mut namer, now))
+        .await
+        .map_err(|e| failed(e.into()))?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    futures::stream::iter(jobs)
+        .map(|job| tokio::task::spawn_blocking(move || encode::encode(&job)))
+        .buffered(threads)
+        .map(|built| match built {
+            Ok(encoded) => encoded.map_err(|e| failed(e.into())),
+            Err(panicked) => Err(failed(panicked.into())),
+        })
+        .try_collect()
+        .await
+}
+
+async fn perform_all(store: &LakeStore, requests: Vec<Request>) -> Vec<Answer> {
+    futures::stream::iter(requests)
+        .map(|request| perform(store, request))
+        .buffered(REQUESTS_MAX)
+        .collect()
+        .await
+}
+
+async fn perform(at: &LakeStore, request: Request) -> Answer {
+    use object_store::Error as Store;
+    let LakeStore { store, root, .. } = at;
+    let place = |path: &str| layout::under(root, path);
+    let done = match request {
+        Request::Put { path, bytes, if_absent } => {
+            let mode = if if_absent { PutMode::Create } else { PutMode::Overwrite };
+            store.put_opts(&place(&path), bytes.into(), mode.into()).await.map(|_| Answer::Done)
+        }
+        Request::Get { path } => get(store, &place(&path)).await,
+        Request::Look { path } => store.head(&place(&path)).await.map(|_| Answer::Exists),
+        Request::List { folder, after } => list(at, &folder, after.as_deref()).await,
+        Request::Delete { path } => match store.delete(&place(&path)).await {
+            Err(Store::NotFound { .. }) => Ok(Answer::Done),
+            other => other.map(|()| Answer::Done),
+        },
+        Request::Wait { ms } => {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            Ok(Answer::Done)
+        }
+    };
+    match done {
+        Ok(answer) => answer,
+        Err(Store::AlreadyExists { .. } | Store::Precondition { .. }) => Answer::Exists,
+        Err(Store::NotFound { .. }) => Answer::Missing,
+        Err(error) => Answer::Failed(error.into()),
+    }
+}
+
+async fn get(
+    store: &Arc<dyn ObjectStore>,
+    path: &object_store::path::Path,
+) -> object_store::Result<Answer> {
+    store.get(path).await?.bytes().await.map(Answer::Bytes)
+}
+
+async fn list(
+    LakeStore { store, root, .. }: &LakeStore,
+    folder: &str,
+    after: Option<&str>,
+) -> object_store::Result<Answer> {
+    let folder = layout::under(root, folder);
+    let listed = match after {
+        Some(after) => store.list_with_offset(Some(&folder), &layout::under(root, after)),
+        None => store.list(Some(&folder)),
+    };
+    let paths: Vec<_> = listed.map_ok(|meta| meta.location).try_collect().await?;
+    Ok(Answer::Paths(paths.iter().filter_map(|p| layout::relative(root, p)).collect()))
+}
+
+/// Microseconds since 1970.
+pub(super) fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
