@@ -38,9 +38,13 @@ fn unreadable(file: &str, error: &serde_saphyr::Error) -> MappingError {
     let reason = text.lines().next().unwrap_or_default();
     let reason = reason.split(" at line ").next().unwrap_or(reason);
     let reason = reason.rsplit_once(": line ").map_or(reason, |(reason, _)| reason);
-    let (reason, hint) = match reason.split_once(", expected") {
-        Some((reason, rest)) => (reason, Some(format!("expected{rest}"))),
-        None => (reason, None),
+    let reason = reason.split(", set DuplicateKeyPolicy").next().unwrap_or(reason);
+    let (reason, expected) = reason.split_once(", expected ").unwrap_or((reason, ""));
+    let word = reason.split('`').nth(1).unwrap_or_default();
+    let known = expected.strip_prefix("one of ").unwrap_or_default().split(", ");
+    let hint = match nearest(word, known) {
+        Some(meant) if !word.is_empty() => Some(format!("did you mean `{meant}`?")),
+        _ => (!expected.is_empty()).then(|| format!("expected {expected}")),
     };
     MappingError {
         file: file.into(),
@@ -208,7 +212,7 @@ impl Check<'_> {
                 self.fault(name.referenced, reason, "leave it out".to_owned());
                 continue;
             }
-            let steps = self.steps(common, steps);
+            let steps = self.steps(common, name.referenced, steps);
             targets.push(Target {
                 column: index,
                 column_type: common.column_type,
@@ -220,7 +224,7 @@ impl Check<'_> {
         targets
     }
 
-    fn steps(&mut self, common: &columns::Common, file: &Steps) -> Vec<Step<Path>> {
+    fn steps(&mut self, common: &columns::Common, name: Location, file: &Steps) -> Vec<Step<Path>> {
         let mut steps = Vec::new();
         for step in &file.0 {
             let place = step.referenced;
@@ -239,13 +243,7 @@ impl Check<'_> {
             steps.push(compiled);
         }
         if steps.is_empty() {
-            self.errors.push(MappingError {
-                file: self.name.into(),
-                line: 0,
-                column: 0,
-                reason: format!("column `{}` has no step", common.name),
-                hint: None,
-            });
+            self.fault(name, format!("column `{}` has no step", common.name), None);
         }
         steps
     }
@@ -262,15 +260,17 @@ impl Check<'_> {
             let hint = "what no line of `values` names becomes `otherwise`".to_owned();
             self.fault(place, "`otherwise` needs `values`", hint);
         }
+        for (key, _) in file.values.iter().flat_map(|values| &values.0) {
+            if key.value.strip_suffix('*').unwrap_or(&key.value).contains('*') {
+                let hint = "`*` stands only at the end, for any rest".to_owned();
+                self.fault(key.referenced, format!("`{}` is no value", key.value), hint);
+            }
+        }
         if let Some(take) = &file.take {
             self.take(take);
         }
         let from = file.from.as_ref().map(|f| self.paths(&f.value, f.referenced));
-        let mut when = Vec::new();
-        for (path, words) in &file.when.0 {
-            self.check_path(&path.value, path.referenced);
-            when.push((self.spelling.all(&path.value), words.0.clone()));
-        }
+        let when = self.when(&file.when);
         Step {
             from: from.unwrap_or_default(),
             constant: file.value.as_ref().map(|v| v.value.0.clone()).unwrap_or_default(),
@@ -278,6 +278,16 @@ impl Check<'_> {
             take: file.take.as_ref().map(|t| t.value.clone()),
             table: file.values.as_ref().map(|values| table(values, file.otherwise.as_ref())),
         }
+    }
+
+    fn when(&mut self, file: &Ordered<Texts>) -> Vec<(Path, Vec<String>)> {
+        let mut when = Vec::new();
+        for (path, words) in &file.0 {
+            self.check_path(&path.value, path.referenced);
+            self.known.paths.push(path.value.clone());
+            when.push((self.spelling.all(&path.value), words.0.clone()));
+        }
+        when
     }
 
     fn take(&mut self, take: &Spanned<Take>) {
@@ -339,7 +349,7 @@ impl Check<'_> {
             let step = Step {
                 from,
                 constant: Vec::new(),
-                when: Vec::new(),
+                when: self.when(&vendor.when),
                 take: vendor.take.as_ref().map(|t| t.value.clone()),
                 table: None,
             };
@@ -439,3 +449,6 @@ fn table(values: &Ordered<Texts>, otherwise: Option<&Spanned<Texts>>) -> Table {
     table.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
     table
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,6 +110,8 @@ pub(crate) struct VendorFile {
     pub from: Spanned<Texts>,
     pub take: Option<Spanned<Take>>,
     #[serde(default)]
+    pub when: Ordered<Texts>,
+    #[serde(default)]
     pub doc: String,
 }
 

@@ -248,7 +248,9 @@ impl Target<FieldId> {
         for step in &self.steps {
             let holds = step.when.iter().all(|(field, words)| {
                 let mut values = slots.values(doc, *field).filter_map(Value::as_str);
-                values.any(|value| words.iter().any(|word| word == value))
+                values.any(|value| {
+                    words.iter().any(|w| w == value || (w == "*" && !value.is_empty()))
+                })
             });
             if holds && self.step(step, doc, slots, rows, scratch) && !self.gathers {
                 return;

@@ -29,7 +29,7 @@ pub(crate) struct Step<F> {
     pub from: Vec<F>,
     /// Instead of `from`: always this.
     pub constant: Vec<String>,
-    /// All must hold: one of the field's values is one of these words.
+    /// All must hold: one of the field's texts is one of these words; `*` is any but the empty one.
     pub when: Vec<(F, Vec<String>)>,
     pub take: Option<Take>,
     pub table: Option<Table>,
