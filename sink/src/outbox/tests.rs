@@ -1,27 +1,10 @@
-use event::alert::RuleInfo;
-use event::{Alert, AlertId, Level, Timestamp, Uid};
+use event::{AlertId, Level, Timestamp, Uid};
 
 use super::*;
+use crate::testing::alert;
 
 const S: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * S;
-
-fn alert(n: u32) -> Alert {
-    let event_uid = format!("{n:032x}");
-    Alert {
-        alert_id: AlertId::of_event("r", &event_uid),
-        rule: RuleInfo { id: "r".into(), title: "Rule".into(), ..RuleInfo::default() },
-        source: "s".into(),
-        log_type: "t.x".into(),
-        event_uid,
-        event_time: Timestamp(0),
-        detected_at: Timestamp(i64::from(n) * S),
-        lake_partition: String::new(),
-        event: serde_json::Map::new(),
-        facts: event::Facts::default(),
-        dedup_key: String::new(),
-    }
-}
 
 fn open() -> (tempfile::TempDir, Outbox) {
     let dir = tempfile::tempdir().unwrap();
@@ -193,6 +176,7 @@ fn forgets_bodies_before_ids_and_nothing_that_is_open() {
     let (_dir, outbox) = open();
     let keep = Retention { alerts_days: 1, ids_days: 10 };
     outbox.insert(&[alert(1), alert(2), alert(3)]).unwrap();
+    assert_eq!(outbox.purge(Timestamp(DAY * 99), keep).unwrap(), 0, "nothing before it is routed");
     outbox.route(Timestamp(0), 9, |_| to(&["a"])).unwrap();
     let mut claims = outbox.claim("a", Timestamp(0), 2).unwrap();
     let Claim { alert: two, delivery } = claims.pop().unwrap();

@@ -261,7 +261,11 @@ impl Outbox {
     pub fn purge(&self, now: Timestamp, keep: Retention) -> Result<usize, Error> {
         let before = |days: u32| now.0.saturating_sub(i64::from(days).saturating_mul(DAY_NS));
         let write = self.database.begin_write()?;
-        let mut gone = purge_bodies(&write, before(keep.alerts_days), before(keep.ids_days))?;
+        let mut gone = 0;
+        // What is not routed yet has no delivery that would keep it: come again later.
+        if write.open_table(UNROUTED)?.first()?.is_none() {
+            gone += purge_bodies(&write, before(keep.alerts_days), before(keep.ids_days))?;
+        }
         gone += purge_ids(&write, before(keep.ids_days))?;
         write.open_table(WINDOWS)?.retain(|_, value| {
             // A window that cannot be read is kept: it does no harm and tells of a fault.
