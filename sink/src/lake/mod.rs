@@ -7,7 +7,6 @@
 
 mod arrays;
 mod commit;
-pub mod dead_letters;
 pub mod dedup;
 mod encode;
 pub mod error;
@@ -26,7 +25,6 @@ mod simulation;
 pub mod snapshot;
 mod store;
 mod tables;
-pub mod verify;
 mod window;
 
 pub use arrays::{arrow_schema, data_type};
@@ -38,4 +36,3 @@ pub use part::{Part, Positions, Resume, SpanOutcome};
 pub use snapshot::{LaneHead, LiveFile, Snapshot};
 pub use store::{LakeOptions, LakeStore, S3Options};
 pub use tables::{alert_schema, dead_id};
-pub use verify::verify;
