@@ -166,3 +166,6 @@ fn conditions(
     }
     out
 }
+
+#[cfg(test)]
+mod tests;
