@@ -103,6 +103,8 @@ pub(crate) struct Person {
     pub place: &'static Place,
     /// At home.
     pub home: u32,
+    /// Works from there.
+    pub remote: bool,
     pub browser: usize,
     pub okta_id: String,
     pub github_id: u64,
@@ -281,6 +283,13 @@ impl Company {
     }
 }
 
+impl Person {
+    /// Where this person usually works from.
+    pub(crate) fn address(&self) -> u32 {
+        if self.remote { self.home } else { self.place.office }
+    }
+}
+
 fn tagged(tag: &str, digits: usize, rng: &mut Rng) -> String {
     let mut text = tag.to_owned();
     rng.hex(digits, &mut text);
@@ -315,6 +324,7 @@ fn person(i: usize, rng: &mut Rng) -> Person {
         job,
         place,
         home: v4(192, 0, 2, 20 + i as u8),
+        remote: i == usize::from(TOM) || i > usize::from(TOM) && rng.chance(35),
         browser: rng.index(BROWSERS.len()),
         okta_id,
         github_id: 90_210_000 + rng.below(80_000),

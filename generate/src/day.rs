@@ -6,6 +6,7 @@ use event::Timestamp;
 
 use crate::company::{Company, Person};
 use crate::flow::Flow;
+use crate::habits;
 use crate::log::Log;
 use crate::rng::{self, Rng};
 use crate::rules::Rule;
@@ -67,8 +68,8 @@ const USUAL: [(Log, u64); 6] = [
     (Log::CloudTrail, 6_200),
     (Log::VpcFlow, 8_600),
     (Log::GuardDuty, 9),
-    (Log::Okta, 1_250),
-    (Log::GitHub, 1_700),
+    (Log::Okta, 950),
+    (Log::GitHub, 1_450),
     (Log::Kubernetes, 5_200),
 ];
 
@@ -83,6 +84,7 @@ impl Company {
                 plan.push(self.ordinary(log, start, &mut rng));
             }
         }
+        habits::all(self, start, &mut rng, &mut plan);
         story::tell_all(self, start, seed, &mut plan);
         for (n, planned) in plan.iter_mut().enumerate() {
             planned.n = n as u64;

@@ -14,6 +14,7 @@
 mod company;
 mod day;
 mod flow;
+mod habits;
 mod identity;
 mod kinds;
 mod load;

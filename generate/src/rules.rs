@@ -43,5 +43,7 @@ rules! {
     CLUSTER_ADMIN_BOUND = "cluster_admin_bound", "3bd627a4-7b07-441a-9476-b72d9e996581";
     PRIVILEGED_POD_CREATED = "privileged_pod_created", "136b3dc1-9ce0-4c7c-b8f3-eeb736d51196";
     SENSITIVE_HOST_PATH_MOUNTED = "sensitive_host_path_mounted", "542e8a69-e667-4102-b9e8-d70cca668a87";
+    ROLE_TRUST_OPENED_TO_OTHER_ACCOUNT = "role_trust_opened_to_other_account", "397cbf91-1c37-41f5-b6bf-b7404c735b5d";
+    ANONYMOUS_REQUEST_ALLOWED = "anonymous_request_allowed", "94900abe-aefc-44f1-8c73-1e171ecefa2a";
     EXEC_INTO_POD = "exec_into_pod", "8097262c-d9f6-4ea4-8959-dcdfb6f0f66f";
 }

@@ -87,6 +87,27 @@ impl Shot {
         shot
     }
 
+    /// An ordinary event with something changed. Whoever is named comes from the usual place with
+    /// the usual browser, unless the change says otherwise.
+    pub(crate) fn changed(
+        company: &Company,
+        kind: KindId,
+        rng: &mut Rng,
+        change: impl FnOnce(&mut Self),
+    ) -> Self {
+        let before = Self::ordinary(company, kind, rng);
+        let mut shot = before;
+        change(&mut shot);
+        let person = &company.people[usize::from(shot.person)];
+        if shot.is_human() && shot.from == before.from {
+            shot.from = Origin::V4(person.address());
+        }
+        if shot.agent == before.agent && BROWSERS.iter().any(|b| b.0 == shot.agent) {
+            shot.agent = BROWSERS[person.browser].0;
+        }
+        shot
+    }
+
     /// Whether a person does it, in his working hours.
     pub(crate) fn is_human(&self) -> bool {
         matches!(self.by, By::Person | By::Engineer | By::Platform | By::OwnUser)
@@ -110,13 +131,7 @@ fn pick_person(company: &Company, by: By, rng: &mut Rng) -> u8 {
 fn origin(company: &Company, shot: &Shot, rng: &mut Rng) -> Origin {
     let person = &company.people[usize::from(shot.person)];
     Origin::V4(match shot.by {
-        By::Person | By::Engineer | By::Platform | By::OwnUser => {
-            if rng.chance(70) {
-                person.place.office
-            } else {
-                person.home
-            }
-        }
+        By::Person | By::Engineer | By::Platform | By::OwnUser => person.address(),
         By::KeyOf(_) => BACKUP_ADDRESS,
         By::Machine => company.instances[usize::from(shot.machine)].address,
         By::Ci => BUILD_ADDRESS,

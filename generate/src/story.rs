@@ -26,7 +26,7 @@ pub(crate) const STORIES: &[Story] = &[
     Story {
         id: "leaked-key",
         name: "The leaked key",
-        description: "The access key of the backup account svc-backup leaked. At night somebody at a foreign address tries it out, makes a key and a password for svc-deploy, gives that account administrator rights, logs in to the console without a second factor and stops the trail.",
+        description: "The access key of the backup account svc-backup leaked. At night somebody at a foreign address tries it out, makes a key and a password for svc-deploy, gives that account administrator rights, logs in to the console without a second factor and stops the account's own trail. The trail of the organization, where these events come from, goes on.",
         techniques: &[
             "attack.t1078.004",
             "attack.t1098.001",
@@ -137,9 +137,7 @@ impl<'a> Teller<'a> {
 
     fn shot(&mut self, kind: &str, change: impl FnOnce(&mut Shot)) -> What {
         let kind = self.company.templates.named(kind);
-        let mut shot = Shot::ordinary(self.company, kind, &mut self.rng);
-        change(&mut shot);
-        What::Shot(shot)
+        What::Shot(Shot::changed(self.company, kind, &mut self.rng, change))
     }
 
     fn add(&mut self, what: What, mark: Mark) {
@@ -201,7 +199,6 @@ fn help_desk_call(s: &mut Teller<'_>) {
     s.step(&[rules::MFA_REMOVED_BY_OTHER_PERSON], "okta.mfa_reset_peer", |shot| {
         shot.person = LENA;
         shot.peer = JONAS;
-        shot.from = Origin::V4(crate::company::PLACES[0].office);
     });
     s.wait(600);
     let stranger = |shot: &mut Shot| {
@@ -224,7 +221,6 @@ fn ledger_for_everybody(s: &mut Teller<'_>) {
     let tom = |shot: &mut Shot| {
         shot.person = TOM;
         shot.bucket = 0;
-        shot.from = Origin::V4(u32::from_be_bytes([192, 0, 2, 20 + TOM]));
     };
     s.at(17, 40);
     s.step(&[], "ct.list_buckets", tom);
@@ -232,7 +228,11 @@ fn ledger_for_everybody(s: &mut Teller<'_>) {
     s.step(&[rules::S3_BUCKET_POLICY_PUBLIC], "ct.policy_public", tom);
     s.step(&[rules::SNAPSHOT_OR_IMAGE_SHARED_PUBLICLY], "ct.snapshot_public", tom);
     s.wait(400);
-    s.step(&[rules::GUARDDUTY_HIGH_SEVERITY_FINDING], "gd.public_bucket", tom);
+    let from = Origin::V4(s.company.people[usize::from(TOM)].address());
+    s.step(&[rules::GUARDDUTY_HIGH_SEVERITY_FINDING], "gd.public_bucket", |shot| {
+        tom(shot);
+        shot.from = from;
+    });
 }
 
 fn metadata_service(s: &mut Teller<'_>) {
@@ -248,6 +248,7 @@ fn metadata_service(s: &mut Teller<'_>) {
     s.step(&[], "ct.stolen_whoami", stolen);
     s.step(&[], "ct.stolen_describe", stolen);
     s.step(&[rules::SECURITY_GROUP_OPEN_TO_WORLD], "ct.ssh_opened", stolen);
+    s.wait(420);
     s.step(&[rules::GUARDDUTY_INSTANCE_CREDENTIALS_STOLEN], "gd.credentials_stolen", stolen);
     s.wait(240);
     let ssh = Flow {

@@ -1,12 +1,12 @@
 //! What looks like an attack and is none, and what alerts although nobody did wrong.
 
 use super::{FIREFOX, Teller, attacker};
-use crate::company::{INES, JONAS, LENA, PLACES, PRIYA, TOM};
+use crate::company::{INES, JONAS, LENA, PRIYA, TOM};
 use crate::day::{Mark, What};
 use crate::flow::Flow;
 use crate::kinds::By;
 use crate::rules::{self, Rule};
-use crate::shot::{Origin, scanner};
+use crate::shot::scanner;
 
 pub(super) fn look_alikes(s: &mut Teller<'_>) {
     type Row = (i64, Rule, &'static str, &'static str, u8);
@@ -102,21 +102,9 @@ pub(super) fn look_alikes(s: &mut Teller<'_>) {
     ];
     for (hour, near, why, kind, person) in rows {
         s.at(*hour, 5);
-        s.quiet(*near, why, kind, |shot| {
-            shot.person = *person;
-            let place = office_of(*person);
-            if shot.is_human() {
-                shot.from = Origin::V4(place);
-            }
-        });
+        s.quiet(*near, why, kind, |shot| shot.person = *person);
     }
     tor_and_trust(s);
-}
-
-/// The office of one of the people that the stories are about.
-fn office_of(person: u8) -> u32 {
-    let place = if person == PRIYA || person == TOM { 1 } else { 0 };
-    PLACES[place].office
 }
 
 fn tor_and_trust(s: &mut Teller<'_>) {
@@ -134,10 +122,10 @@ fn tor_and_trust(s: &mut Teller<'_>) {
     );
     s.at(11, 30);
     let why = "the build may assume the role of a service in the same account";
-    s.quiet(rules::ADMIN_POLICY_ATTACHED, why, "ct.trust_own_account", |_| ());
+    s.quiet(rules::ROLE_TRUST_OPENED_TO_OTHER_ACCOUNT, why, "ct.trust_own_account", |_| ());
     s.at(5, 10);
     s.quiet(
-        rules::SECRETS_LISTED_CLUSTER_WIDE,
+        rules::ANONYMOUS_REQUEST_ALLOWED,
         "a scanner without credentials is refused",
         "k8s.anonymous_denied",
         |shot| {
@@ -188,13 +176,11 @@ pub(super) fn accepted(s: &mut Teller<'_>) {
         shot.by = By::Platform;
         shot.person = INES;
         shot.pod = 2;
-        shot.from = Origin::V4(office_of(INES));
     });
     s.at(14, 30);
     let why = "Aisha lost her phone and stood at the help desk in person";
     s.accept(rules::MFA_REMOVED_BY_OTHER_PERSON, why, "okta.mfa_reset_peer", |shot| {
         shot.person = LENA;
         shot.peer = 5;
-        shot.from = Origin::V4(office_of(LENA));
     });
 }

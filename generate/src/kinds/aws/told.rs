@@ -76,7 +76,7 @@ pub(super) const TOLD: &[Row] = &[
         Write,
         "cloudtrail",
         "StopLogging",
-        r#"{"name":"arn:aws:cloudtrail:eu-central-1:${acct}:trail/org-audit"}"#,
+        r#"{"name":"arn:aws:cloudtrail:eu-central-1:${acct}:trail/account-audit"}"#,
     ),
     // the open bucket
     more(
