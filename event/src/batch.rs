@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::log_source::LogType;
 use crate::time::Timestamp;
+use crate::uid::Uid;
 
 /// The part of a source that is ordered and finished on its own: a file, a Kafka topic partition,
 /// a write-ahead log, a poll endpoint. Cheap to clone.
@@ -58,6 +59,8 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// What could not be framed. Counted as received.
     pub rejects: Vec<DeadLetter>,
+    /// Identities of the dead letters that these records are, when they are given to the pipeline again.
+    pub redrives: Vec<Uid>,
     pub received_at: Timestamp,
 }
 

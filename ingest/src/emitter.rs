@@ -110,6 +110,7 @@ mod tests {
             bytes: vec![0; bytes].into(),
             records: Vec::new(),
             rejects: Vec::new(),
+            redrives: Vec::new(),
             received_at: Timestamp(0),
         }
     }

@@ -121,6 +121,7 @@ impl Frames {
             bytes: Bytes::from(std::mem::take(&mut self.bytes)),
             records: std::mem::take(&mut self.records),
             rejects,
+            redrives: Vec::new(),
             received_at,
         }
     }
