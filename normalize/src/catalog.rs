@@ -55,6 +55,11 @@ impl Catalog {
         self.by_name.get(name).cloned()
     }
 
+    /// All log types in alphabetical order of their names.
+    pub fn by_name(&self) -> impl Iterator<Item = &Arc<Mapping>> {
+        self.by_name.values()
+    }
+
     /// All names in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)

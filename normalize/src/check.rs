@@ -21,7 +21,10 @@ use crate::take::Take;
 
 /// Compiles the text of a file. `name` is what errors call the file.
 pub(crate) fn compile(name: &str, text: &str) -> Result<Mapping, Vec<MappingError>> {
-    let file: LogTypeFile = serde_saphyr::from_str(text).map_err(|e| vec![unreadable(name, &e)])?;
+    // `n` and `on` are names here, not booleans.
+    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
+    let file: LogTypeFile = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|e| vec![unreadable(name, &e)])?;
     let spelling = Spelling {
         envelopes: file.envelopes.iter().map(|e| e.value.clone()).collect(),
         capitals: file.capitals,

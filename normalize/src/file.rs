@@ -115,7 +115,7 @@ pub(crate) struct VendorFile {
     pub doc: String,
 }
 
-/// One text or a list of them.
+/// One text or a list of them. A whole number or a boolean is its text.
 #[derive(Clone, Debug)]
 pub(crate) struct Texts(pub Vec<String>);
 
@@ -129,6 +129,15 @@ impl<'de> Deserialize<'de> for Texts {
             }
             fn visit_str<E>(self, text: &str) -> Result<Texts, E> {
                 Ok(Texts(vec![text.to_owned()]))
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Texts, E> {
+                Ok(Texts(vec![value.to_string()]))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Texts, E> {
+                Ok(Texts(vec![value.to_string()]))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Texts, E> {
+                Ok(Texts(vec![value.to_string()]))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Texts, A::Error> {
                 let mut texts = Vec::new();

@@ -428,3 +428,6 @@ fn boolean(value: Value<'_>) -> Option<bool> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

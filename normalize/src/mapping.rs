@@ -168,3 +168,6 @@ impl Mapping {
         Mapper::new(Arc::new(plan))
     }
 }
+
+#[cfg(test)]
+mod tests;
