@@ -32,6 +32,7 @@ pub fn file(path: &str, text: &str, placeholders: &Placeholders) -> (Vec<Rule>, 
                 rules.extend(document_rule(&node, &shared, &id, placeholders, &mut report));
             }
         }
+        report.diagnostics.sort_by_key(Diagnostic::position);
         diagnostics.append(&mut report.diagnostics);
     }
     (rules, diagnostics)
@@ -129,7 +130,8 @@ fn detection(doc: &Node, placeholders: &Placeholders, report: &mut Report<'_>) -
     }
     let items = selections.items;
     for ((name, _), used) in parts.iter().zip(&used) {
-        if !used && !conditions.is_empty() {
+        // An underscore in front says that a part may be left out.
+        if !used && !conditions.is_empty() && !name.text().starts_with('_') {
             let message = format!("the condition does not use `{}`", name.text());
             report.warn(name.at, name.text(), message, None);
         }
@@ -166,6 +168,3 @@ fn conditions(
     }
     out
 }
-
-#[cfg(test)]
-mod tests;

@@ -36,7 +36,6 @@ fn item(field: Option<&str>, tests: Vec<Test>) -> Item {
         tests,
         key,
         written: Vec::new(),
-        key_at: Position::default(),
         at: Position::default(),
     }
 }

@@ -115,7 +115,6 @@ impl Selections<'_, '_> {
             tests,
             key: written.to_owned(),
             written: values.iter().map(|v| v.text().to_owned()).collect(),
-            key_at: key.node.at,
             at: values.first().map_or(key.node.at, |v| v.at),
         });
         Expr::Item(id)

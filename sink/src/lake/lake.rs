@@ -281,4 +281,4 @@ pub(super) fn now_us() -> i64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,6 +7,7 @@
 
 mod arrays;
 mod commit;
+pub mod dead_letters;
 pub mod dedup;
 mod encode;
 pub mod error;
@@ -25,6 +26,7 @@ mod simulation;
 pub mod snapshot;
 mod store;
 mod tables;
+pub mod verify;
 mod window;
 
 pub use arrays::{arrow_schema, data_type};
@@ -36,3 +38,4 @@ pub use part::{Part, Positions, Resume, SpanOutcome};
 pub use snapshot::{LaneHead, LiveFile, Snapshot};
 pub use store::{LakeOptions, LakeStore, S3Options};
 pub use tables::{alert_schema, dead_id};
+pub use verify::verify;

@@ -1,0 +1,279 @@
+//! Proves from the manifests that the lake is whole, and names what is not: every manifest is itself
+//! and follows the one before it; the spans of every partition touch; received = stored + duplicates +
+//! dead + dropped; the files hold as many rows as that, are there, and have their size (`deep`: their
+//! every byte, and the rows their footers tell); nothing lies among the data that no manifest names.
+//!
+//! Reads only. May run beside a writer: what a writer is just writing is noted, not blamed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use object_store::{ObjectMeta, ObjectStoreExt};
+
+use super::error::{Error, Kind};
+use super::layout;
+use super::manifest::{Checksum, DataFile, FileKind, Manifest};
+use super::part::{self, Positions};
+use super::store::LakeStore;
+
+mod deep;
+mod report;
+
+pub use report::{Fault, PartitionTotals, Problem, Report, Totals};
+
+const READS_MAX: usize = 32;
+
+/// A file and the epoch that wrote it.
+#[derive(Clone, Debug)]
+struct Known {
+    lane: String,
+    epoch: u64,
+    file: DataFile,
+    /// It has the column `dedup_key`.
+    keyed: bool,
+}
+
+/// Checks the lake; `deep` reads every byte of it.
+///
+/// # Errors
+/// [`Kind::Store`] when the store cannot be read. Damage is not an error but the report.
+pub async fn verify(at: &LakeStore, deep: bool) -> Result<Report, Error> {
+    let mut report = Report::new(&at.url, deep);
+    let mut files = BTreeMap::new();
+    let mut lanes = BTreeMap::new();
+    for (lane, epochs) in lane_epochs(at).await? {
+        let lane_state = check_lane(at, &lane, &epochs, &mut report, &mut files).await?;
+        lanes.insert(lane, lane_state);
+    }
+    // After the manifests, so that files committed meanwhile are newer than every head.
+    let mut objects: HashMap<String, u64> = list(at, "")
+        .await?
+        .into_iter()
+        .filter_map(|meta| Some((layout::relative(&at.root, &meta.location)?, meta.size)))
+        .collect();
+    let mut readable = Vec::new();
+    for (path, known) in files {
+        match objects.remove(&path) {
+            None => report.file_problem(Fault::MissingFile, &known.file, "is missing"),
+            Some(size) if size != known.file.bytes => {
+                let what = format!("has {size} bytes instead of {}", known.file.bytes);
+                report.file_problem(Fault::DamagedFile, &known.file, &what);
+            }
+            Some(_) => readable.push(known),
+        }
+    }
+    strays(objects.into_keys().collect(), &lanes, &mut report);
+    if deep {
+        deep::check(at, readable, &mut report).await?;
+    }
+    report.close();
+    Ok(report)
+}
+
+/// What is known of a lane for judging files that no manifest names.
+#[derive(Debug, Default)]
+struct LaneState {
+    head: u64,
+    /// Epochs whose manifest cannot be read: what they named is unknown.
+    unknown: HashSet<u64>,
+}
+
+async fn lane_epochs(at: &LakeStore) -> Result<BTreeMap<String, Vec<u64>>, Error> {
+    let mut lanes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for meta in list(at, layout::MANIFESTS).await? {
+        let path = layout::relative(&at.root, &meta.location);
+        if let Some((lane, epoch)) = path.as_deref().and_then(layout::parse_manifest) {
+            lanes.entry(lane).or_default().push(epoch);
+        }
+    }
+    lanes.values_mut().for_each(|epochs| epochs.sort_unstable());
+    Ok(lanes)
+}
+
+async fn list(at: &LakeStore, folder: &str) -> Result<Vec<ObjectMeta>, Error> {
+    let folder = layout::under(&at.root, folder);
+    let failed = |e| Error::caused(Kind::Store, format!("the lake {} cannot be listed", at.url), e);
+    at.store.list(Some(&folder)).try_collect().await.map_err(failed)
+}
+
+/// Follows the chain of a lane.
+async fn check_lane(
+    at: &LakeStore,
+    lane: &str,
+    epochs: &[u64],
+    report: &mut Report,
+    files: &mut BTreeMap<String, Known>,
+) -> Result<LaneState, Error> {
+    let mut state = LaneState::default();
+    let mut link = Link::default();
+    let mut stream = futures::stream::iter(epochs.to_vec())
+        .map(|epoch| read(at, layout::manifest(lane, epoch)))
+        .buffered(READS_MAX);
+    for &epoch in epochs {
+        for missing in state.head + 1..epoch {
+            let path = layout::manifest(lane, missing);
+            report.problem(
+                Fault::MissingManifest,
+                &path,
+                format!("the manifest {path} is missing"),
+            );
+            state.unknown.insert(missing);
+            link = Link { blind: true, ..Link::default() };
+        }
+        state.head = epoch;
+        let path = layout::manifest(lane, epoch);
+        let bytes = stream.try_next().await?.unwrap_or_default();
+        match Manifest::decode(&bytes) {
+            Ok((manifest, hash)) => {
+                check_manifest(lane, &path, &manifest, &mut link, report);
+                (link.previous, link.known) = (Some(hash), true);
+                add_files(lane, manifest, report, files);
+            }
+            Err(damage) => {
+                let what = format!("the manifest {path} is damaged: {damage}");
+                report.problem(Fault::DamagedManifest, &path, what);
+                state.unknown.insert(epoch);
+                link = Link { blind: true, ..Link::default() };
+            }
+        }
+    }
+    report.epochs += epochs.len() as u64;
+    Ok(state)
+}
+
+/// The state of a chain between two manifests.
+#[derive(Debug)]
+struct Link {
+    /// Whether `previous` is what the next manifest must name.
+    known: bool,
+    previous: Option<Checksum>,
+    /// A manifest before this one could not be read: partitions may begin anywhere, once.
+    blind: bool,
+    positions: Positions,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self { known: false, previous: None, blind: false, positions: Positions::new() }
+    }
+}
+
+fn check_manifest(
+    lane: &str,
+    path: &str,
+    manifest: &Manifest,
+    link: &mut Link,
+    report: &mut Report,
+) {
+    let mut wrong = |fault, what: String| report.problem(fault, path, what);
+    if manifest.lane != lane || layout::manifest(lane, manifest.epoch) != path {
+        wrong(Fault::DamagedManifest, format!("the manifest {path} belongs to another place"));
+    }
+    if manifest.previous != link.previous && (link.known || !link.blind) {
+        let what = format!("the manifest {path} does not follow the one before it");
+        wrong(Fault::DamagedManifest, what);
+    }
+    let rows =
+        |kind| -> u64 { manifest.files.iter().filter(|f| f.kind == kind).map(|f| f.rows).sum() };
+    let stored: u64 = manifest.spans.iter().map(|s| s.stored).sum();
+    let dead: u64 = manifest.spans.iter().map(|s| s.dead).sum();
+    let (rows, letters) = (rows(FileKind::Events), rows(FileKind::DeadLetters));
+    if (stored, dead) != (rows, letters) {
+        let what = format!(
+            "epoch {} says {stored} stored and {dead} dead records, its files hold {rows} and {letters}",
+            manifest.epoch
+        );
+        wrong(Fault::Unbalanced, what);
+    }
+    for span in &manifest.spans {
+        let name = format!("{} / {}", span.source, span.partition);
+        let sum = span.stored + span.duplicates + span.dead + span.dropped;
+        if span.received != sum {
+            let what = format!(
+                "{name}: of {} records received in ({}, {}] {sum} are accounted for",
+                span.received, span.after, span.upto
+            );
+            wrong(Fault::Unbalanced, what);
+        }
+        let key = event::PartitionKey {
+            source: span.source.as_str().into(),
+            partition: span.partition.as_str().into(),
+        };
+        let Some(before) = link.positions.get(&key).map(|resume| resume.upto) else { continue };
+        if span.after > before {
+            wrong(Fault::Gap, format!("{name}: nothing is known of ({before}, {}]", span.after));
+        } else if span.after < before {
+            wrong(Fault::Overlap, format!("{name}: ({}, {before}] is there twice", span.after));
+        }
+    }
+    part::advance(&mut link.positions, &manifest.spans);
+    if let Some(listed) = &manifest.positions {
+        let listed = part::unlist(listed);
+        if !link.blind && listed != link.positions {
+            let what = format!("the manifest {path} lists other positions than its chain");
+            wrong(Fault::DamagedManifest, what);
+        }
+        (link.positions, link.blind) = (listed, false);
+    }
+    manifest.spans.iter().for_each(|span| report.span(span));
+}
+
+fn add_files(
+    lane: &str,
+    manifest: Manifest,
+    report: &mut Report,
+    files: &mut BTreeMap<String, Known>,
+) {
+    let Manifest { files: listed, schemas, epoch, .. } = manifest;
+    for file in listed {
+        let keyed = schemas[file.schema].iter().any(|c| c.name == "dedup_key");
+        report.file(&file);
+        let path = file.path.clone();
+        let known = Known { lane: lane.to_owned(), epoch, file, keyed };
+        if let Some(twice) = files.insert(path, known) {
+            report.file_problem(Fault::Overlap, &twice.file, "is in two epochs");
+        }
+    }
+}
+
+/// Judges what lies among the data and is in no manifest.
+fn strays(mut paths: Vec<String>, lanes: &BTreeMap<String, LaneState>, report: &mut Report) {
+    paths.retain(|path| !path.starts_with('_'));
+    paths.sort_unstable();
+    for path in paths {
+        let owner = layout::parse_data(&path).map(|(lane, epoch)| {
+            let state = lanes.get(&lane);
+            let unknown = state.is_some_and(|s| s.unknown.contains(&epoch));
+            (state.map_or(0, |s| s.head), unknown, epoch, lane)
+        });
+        match owner {
+            Some((head, _, epoch, lane)) if epoch > head => report.note(format!(
+                "{path} belongs to epoch {epoch} of the lane {lane}, which is not finished: it is being \
+                 written, or the next start removes it"
+            )),
+            Some((_, true, ..)) => {
+                report.note(format!("{path} belongs to an epoch whose manifest cannot be read"));
+            }
+            _ if !path.ends_with(".parquet") => {
+                report.note(format!("{path} is not a file of the lake"));
+            }
+            _ => {
+                let what = format!(
+                    "{path} is in no manifest: queries do not see it, programs that read the folders do; \
+                     remove it"
+                );
+                report.problem(Fault::StrayFile, &path, what);
+            }
+        }
+    }
+}
+
+async fn read(at: &LakeStore, path: String) -> Result<Bytes, Error> {
+    let failed = |e| Error::caused(Kind::Store, format!("{path} cannot be read"), e);
+    let got = at.store.get(&layout::under(&at.root, &path)).await.map_err(failed)?;
+    got.bytes().await.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests;

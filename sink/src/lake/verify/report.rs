@@ -1,0 +1,217 @@
+//! What `verify` found, for programs (stable keys) and for people (a sentence).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::super::manifest::{DataFile, SpanEntry};
+
+/// Problems listed; more are only counted.
+const LISTED_MAX: usize = 1_000;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    MissingManifest,
+    DamagedManifest,
+    /// Records between two spans of a partition that no epoch speaks of.
+    Gap,
+    /// Records or files that two epochs speak of.
+    Overlap,
+    /// Counts that do not add up.
+    Unbalanced,
+    MissingFile,
+    DamagedFile,
+    /// A Parquet file among the data that no manifest names.
+    StrayFile,
+    /// The same event twice in one epoch.
+    RepeatedEvent,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    pub fault: Fault,
+    /// From the lake's root.
+    pub path: String,
+    /// A sentence for people.
+    pub what: String,
+    /// Of a file: its table and hour, and how many rows it held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hour: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+}
+
+/// What became of the records received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    pub received: u64,
+    pub stored: u64,
+    pub duplicates: u64,
+    pub dead: u64,
+    pub dropped: u64,
+}
+
+/// One source partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartitionTotals {
+    pub source: String,
+    pub partition: String,
+    /// Where the lake's knowledge of it begins and ends.
+    pub after: u64,
+    pub upto: u64,
+    #[serde(flatten)]
+    pub totals: Totals,
+}
+
+/// The result of `lake verify`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    pub lake: String,
+    pub ok: bool,
+    /// Every byte was read.
+    pub deep: bool,
+    pub epochs: u64,
+    pub files: u64,
+    /// Of all tables, also alerts.
+    pub rows: u64,
+    pub bytes: u64,
+    pub totals: Totals,
+    pub partitions: Vec<PartitionTotals>,
+    pub problem_count: u64,
+    /// The first of them.
+    pub problems: Vec<Problem>,
+    /// Worth knowing, and not wrong.
+    pub notes: Vec<String>,
+    #[serde(skip)]
+    by_key: BTreeMap<(String, String), PartitionTotals>,
+}
+
+impl Report {
+    pub(super) fn new(lake: &str, deep: bool) -> Self {
+        Self {
+            lake: lake.into(),
+            ok: false,
+            deep,
+            epochs: 0,
+            files: 0,
+            rows: 0,
+            bytes: 0,
+            totals: Totals::default(),
+            partitions: Vec::new(),
+            problem_count: 0,
+            problems: Vec::new(),
+            notes: Vec::new(),
+            by_key: BTreeMap::new(),
+        }
+    }
+
+    /// Whether nothing is wrong.
+    pub fn ok(&self) -> bool {
+        self.problem_count == 0
+    }
+
+    pub(super) fn problem(&mut self, fault: Fault, path: &str, what: String) {
+        let path = path.to_owned();
+        self.push(Problem { fault, path, what, table: None, hour: None, rows: None });
+    }
+
+    pub(super) fn file_problem(&mut self, fault: Fault, file: &DataFile, what: &str) {
+        let hour = format!("{}T{:02}", file.dt, file.hr);
+        self.push(Problem {
+            fault,
+            path: file.path.clone(),
+            what: format!(
+                "{} {what}; it held {} rows of {} of the hour {hour}",
+                file.path, file.rows, file.table
+            ),
+            table: Some(file.table.clone()),
+            hour: Some(hour),
+            rows: Some(file.rows),
+        });
+    }
+
+    fn push(&mut self, problem: Problem) {
+        self.problem_count += 1;
+        if self.problems.len() < LISTED_MAX {
+            self.problems.push(problem);
+        }
+    }
+
+    pub(super) fn note(&mut self, what: String) {
+        if self.notes.len() < LISTED_MAX {
+            self.notes.push(what);
+        }
+    }
+
+    pub(super) fn file(&mut self, file: &DataFile) {
+        self.files += 1;
+        self.rows += file.rows;
+        self.bytes += file.bytes;
+    }
+
+    pub(super) fn span(&mut self, span: &SpanEntry) {
+        let key = (span.source.clone(), span.partition.clone());
+        let entry = self.by_key.entry(key).or_insert_with(|| PartitionTotals {
+            source: span.source.clone(),
+            partition: span.partition.clone(),
+            after: span.after,
+            upto: span.upto,
+            totals: Totals::default(),
+        });
+        entry.upto = entry.upto.max(span.upto);
+        for totals in [&mut entry.totals, &mut self.totals] {
+            totals.received += span.received;
+            totals.stored += span.stored;
+            totals.duplicates += span.duplicates;
+            totals.dead += span.dead;
+            totals.dropped += span.dropped;
+        }
+    }
+
+    pub(super) fn close(&mut self) {
+        self.partitions = std::mem::take(&mut self.by_key).into_values().collect();
+        self.ok = self.ok();
+    }
+}
+
+/// A sentence that a person understands, then one line for each problem and note.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Totals { received, stored, duplicates, dead, dropped } = self.totals;
+        if self.ok() {
+            write!(
+                f,
+                "The lake {} is whole: {received} records received = {stored} stored + {duplicates} \
+                 duplicates + {dead} dead + {dropped} dropped by policy, from {} source partitions \
+                 without gap or overlap, in {} epochs and {} files ({} bytes); {}.",
+                self.lake,
+                self.partitions.len(),
+                self.epochs,
+                self.files,
+                self.bytes,
+                if self.deep {
+                    "every byte was read"
+                } else {
+                    "contents were not read (--deep does)"
+                }
+            )?;
+        } else {
+            let n = self.problem_count;
+            let s = if n == 1 { "" } else { "s" };
+            write!(f, "The lake {} is NOT whole: {n} problem{s}.", self.lake)?;
+        }
+        for problem in &self.problems {
+            write!(f, "\n  problem: {}", problem.what)?;
+        }
+        if self.problem_count > self.problems.len() as u64 {
+            write!(f, "\n  and {} more", self.problem_count - self.problems.len() as u64)?;
+        }
+        self.notes.iter().try_for_each(|note| write!(f, "\n  note: {note}"))
+    }
+}
