@@ -13,7 +13,6 @@
 //!
 //! A field may name several candidate paths; the first candidate with a value other than null wins.
 
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
@@ -35,6 +34,31 @@ struct End {
 struct TrieNode {
     ends: SmallVec<[End; 2]>,
     has_children: bool,
+    /// First bytes of the children's names, one bit each: most keys lead nowhere and end here.
+    firsts: [u64; 4],
+    /// The children are in `edges[first_edge..=first_edge + edge_mask]`, by the hash of their name.
+    first_edge: u32,
+    edge_mask: u32,
+}
+
+impl TrieNode {
+    /// Whether a child's name, or the part of the key before a dot, may begin like this.
+    #[inline]
+    fn begins(&self, key: &[u8]) -> bool {
+        match key.first() {
+            Some(first) => self.firsts[usize::from(first >> 6)] >> (first & 63) & 1 == 1,
+            None => true,
+        }
+    }
+
+    fn add(&mut self, name: &str) {
+        self.has_children = true;
+        match name.as_bytes().first() {
+            Some(first) => self.firsts[usize::from(first >> 6)] |= 1 << (first & 63),
+            // A path may begin with a dot: then any key may have a nameless part before a dot.
+            None => self.firsts = [u64::MAX; 4],
+        }
+    }
 }
 
 /// Collects paths and numbers them.
@@ -71,7 +95,7 @@ impl FieldsBuilder {
         }
         let mut at = 0;
         for name in path.split('.') {
-            self.nodes[at as usize].has_children = true;
+            self.nodes[at as usize].add(name);
             at = match self.edges.get(&(at, Box::from(name))) {
                 Some(next) => *next,
                 None => {
@@ -87,31 +111,53 @@ impl FieldsBuilder {
 
     /// Freezes the set.
     pub fn build(self) -> Fields {
-        let mut edges = hashbrown::HashTable::with_capacity(self.edges.len());
-        let hasher = FixedState::default();
-        for ((parent, name), child) in self.edges {
-            let hash = edge_hash(&hasher, parent, &name);
-            edges.insert_unique(hash, Edge { parent, child, name }, |e: &Edge| {
-                edge_hash(&hasher, e.parent, &e.name)
-            });
+        let Self { ids, mut nodes, edges: by_name } = self;
+        let mut children: Vec<Vec<Edge>> = nodes.iter().map(|_| Vec::new()).collect();
+        let mut names = String::new();
+        for ((parent, name), child) in by_name {
+            let start = names.len() as u32;
+            names.push_str(&name);
+            let hash = name_hash(name.as_bytes());
+            children[parent as usize].push(Edge { hash, child, start, len: name.len() as u32 });
         }
-        Fields { nodes: self.nodes, edges, hasher, count: self.ids.len() }
+        let mut edges = Vec::new();
+        for (node, children) in nodes.iter_mut().zip(children) {
+            if children.is_empty() {
+                continue;
+            }
+            let first = edges.len();
+            let size = (children.len() * 2).next_power_of_two();
+            (node.first_edge, node.edge_mask) = (first as u32, size as u32 - 1);
+            edges.resize(first + size, Edge { hash: 0, child: NONE, start: 0, len: 0 });
+            for edge in children {
+                let mut at = edge.hash & node.edge_mask;
+                while edges[first + at as usize].child != NONE {
+                    at = (at + 1) & node.edge_mask;
+                }
+                edges[first + at as usize] = edge;
+            }
+        }
+        Fields { nodes, edges, names, count: ids.len() }
     }
 }
 
-#[derive(Debug)]
+/// A way from a node to a child; `child` is [`NONE`] in a free place.
+#[derive(Clone, Copy, Debug)]
 struct Edge {
-    parent: u32,
+    hash: u32,
     child: u32,
-    name: Box<str>,
+    /// The name is `names[start..start + len]`.
+    start: u32,
+    len: u32,
 }
 
 /// The trie of all paths that are read from one stream. Immutable and shared by worker threads.
 #[derive(Debug)]
 pub struct Fields {
     nodes: Vec<TrieNode>,
-    edges: hashbrown::HashTable<Edge>,
-    hasher: FixedState,
+    /// One table per node, a power of two in size, at most half full, probed in order.
+    edges: Vec<Edge>,
+    names: String,
     count: usize,
 }
 
@@ -128,18 +174,40 @@ impl Fields {
 
     #[inline]
     fn child(&self, parent: u32, name: &str) -> Option<u32> {
-        let hash = edge_hash(&self.hasher, parent, name);
-        self.edges.find(hash, |e| e.parent == parent && *e.name == *name).map(|e| e.child)
+        let node = &self.nodes[parent as usize];
+        if !node.has_children {
+            return None;
+        }
+        let hash = name_hash(name.as_bytes());
+        let mut at = hash & node.edge_mask;
+        loop {
+            let edge = &self.edges[(node.first_edge + at) as usize];
+            if edge.child == NONE {
+                return None;
+            }
+            let (start, len) = (edge.start as usize, edge.len as usize);
+            if edge.hash == hash && self.names.as_bytes()[start..start + len] == *name.as_bytes() {
+                return Some(edge.child);
+            }
+            at = (at + 1) & node.edge_mask;
+        }
     }
 }
 
+/// Of length, first and last bytes, which tell the names of fields apart; others are probed past.
 #[inline]
-fn edge_hash(hasher: &FixedState, parent: u32, name: &str) -> u64 {
-    use std::hash::{BuildHasher as _, Hasher as _};
-    let mut h = hasher.build_hasher();
-    h.write_u32(parent);
-    h.write(name.as_bytes());
-    h.finish()
+fn name_hash(name: &[u8]) -> u32 {
+    let edges = |width: usize| (&name[..width], &name[name.len() - width..]);
+    let word = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |word, b| word << 8 | u64::from(*b));
+    let (first, last) = match name.len() {
+        0 => return 0,
+        1..4 => (u64::from(name[0]) << 8 | u64::from(name[name.len() / 2]), word(edges(1).1)),
+        4..8 => (word(edges(4).0), word(edges(4).1)),
+        _ => (word(edges(8).0), word(edges(8).1)),
+    };
+    let mixed = (first ^ (name.len() as u64).rotate_right(8)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        ^ last.wrapping_mul(0xA24B_AED4_963E_E407);
+    (mixed >> 32) as u32 ^ (mixed >> 15) as u32
 }
 
 const NONE: u32 = u32::MAX;
@@ -222,10 +290,14 @@ impl Slots {
     fn walk(&mut self, fields: &Fields, doc: &Doc<'_>, trie: u32, node: NodeId, depth: u32) {
         match doc.value(node) {
             Value::Object(object) => {
+                let here = &fields.nodes[trie as usize];
                 for (key, value) in doc.members(object) {
+                    if !here.begins(key.as_bytes()) {
+                        continue;
+                    }
                     if let Some(child) = fields.child(trie, key) {
                         self.arrive(fields, doc, child, value, depth);
-                    } else if memchr_dot(key) {
+                    } else if has_dot(key) {
                         self.dotted(fields, doc, trie, key, value, depth);
                     }
                 }
@@ -299,7 +371,7 @@ impl Slots {
 }
 
 #[inline]
-fn memchr_dot(key: &str) -> bool {
+fn has_dot(key: &str) -> bool {
     key.as_bytes().contains(&b'.')
 }
 
@@ -349,6 +421,9 @@ mod tests {
         check(r#"{"a":{"b.c":1}}"#, &["a.b.c"], &one, true);
         check(r#"{"a.b":{"c":1}}"#, &["a.b.c"], &one, true);
         check(r#"{"A":{"b":1}}"#, &["a.b"], &[], false);
+        check(r#"{".a":1}"#, &[".a"], &one, true);
+        check(r#"{"":{"a":1}}"#, &[".a"], &one, true);
+        check(r#"{"":1}"#, &["a"], &[], false);
     }
 
     #[test]

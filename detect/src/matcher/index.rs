@@ -1,10 +1,10 @@
-//! All literals asked of one field, decided together for one folded text.
+//! All literals asked of one field, decided together for one text.
 //!
-//! Reports a literal possibly more than once, and never one that does not stand there.
+//! Texts are given folded, or in ASCII as they are: keys are made blind to bit 5 of every byte, which
+//! tells upper from lower case, and what a key finds is compared without regard to ASCII case. So the
+//! usual text is never copied. Reports a literal possibly more than once, and never one that does not
+//! stand there.
 
-use std::hash::{BuildHasher as _, Hasher as _};
-
-use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
 
 use crate::ir::Shape;
@@ -93,16 +93,25 @@ impl Buckets {
 #[derive(Debug, Default)]
 struct Exact {
     table: HashTable<(u64, Needle)>,
-    hasher: FixedState,
 }
 
-impl Exact {
-    fn hash(&self, text: &[u8]) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(text);
-        hasher.finish()
-    }
+/// Of length, first and last bytes: few texts that differ share it, and none is read in full.
+#[inline]
+fn exact_hash(text: &[u8]) -> u64 {
+    let width = match text.len() {
+        0 => return 0,
+        1..4 => 1,
+        4..8 => 4,
+        _ => 8,
+    };
+    let edge = |at_end| edge_key(text, width, at_end).unwrap_or(0);
+    let middle = u64::from(text[text.len() / 2] | BLIND);
+    let first = edge(false).wrapping_add(middle).wrapping_mul(0xA24B_AED4_963E_E407);
+    mix(first.rotate_left(32) ^ edge(true) ^ (text.len() as u64).rotate_right(8))
 }
+
+/// The bit that tells upper from lower case in ASCII.
+const BLIND: u8 = 0x20;
 
 /// Widths of the keys of beginnings and ends; a needle uses the widest that it fills.
 const EDGE_WIDTHS: [usize; 3] = [8, 4, 1];
@@ -141,9 +150,9 @@ impl Edges {
             let Some(key) = edge_key(text, width, at_end) else { continue };
             for needle in buckets.get(key) {
                 let literal = literals.get(needle);
-                let stands =
-                    if at_end { text.ends_with(literal) } else { text.starts_with(literal) };
-                if stands {
+                let Some(room) = text.len().checked_sub(literal.len()) else { continue };
+                let from = if at_end { room } else { 0 };
+                if text[from..from + literal.len()].eq_ignore_ascii_case(literal) {
                     report(needle.atom);
                 }
             }
@@ -163,9 +172,9 @@ fn edge_key(text: &[u8], width: usize, at_end: bool) -> Option<u64> {
         text.get(..width)
     }?;
     Some(match *edge {
-        [a] => u64::from(a),
-        [a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d])),
-        _ => u64::from_le_bytes(edge.try_into().ok()?),
+        [a] => u64::from(a | BLIND),
+        [a, b, c, d] => u64::from(u32::from_le_bytes([a, b, c, d]) | 0x2020_2020),
+        _ => u64::from_le_bytes(edge.try_into().ok()?) | 0x2020_2020_2020_2020,
     })
 }
 
@@ -206,7 +215,9 @@ impl<const W: usize> Grams<W> {
             }
             for needle in self.buckets.get(u64::from(gram)) {
                 let Some(from) = at.checked_sub(needle.offset as usize) else { continue };
-                if text[from..].starts_with(literals.get(needle)) {
+                let literal = literals.get(needle);
+                let stands = text[from..].get(..literal.len());
+                if stands.is_some_and(|stands| stands.eq_ignore_ascii_case(literal)) {
                     report(needle.atom);
                 }
             }
@@ -221,13 +232,14 @@ fn gram_hash(gram: u32, shift: u32) -> usize {
 
 #[inline]
 fn gram(window: &[u8]) -> u32 {
-    match *window {
-        [a, b, c, d] => u32::from_le_bytes([a, b, c, d]),
-        [a, b, c] => u32::from_le_bytes([a, b, c, 0]),
-        [a, b] => u32::from_le_bytes([a, b, 0, 0]),
-        [a] => u32::from(a),
-        _ => 0,
-    }
+    let bytes = match *window {
+        [a, b, c, d] => [a, b, c, d],
+        [a, b, c] => [a, b, c, 0],
+        [a, b] => [a, b, 0, 0],
+        [a] => [a, 0, 0, 0],
+        _ => [0; 4],
+    };
+    u32::from_le_bytes(bytes) | 0x2020_2020
 }
 
 /// Substrings.
@@ -308,7 +320,7 @@ impl IndexBuilder {
         let Self { literals, exact: equal, starts, ends, within } = self;
         let mut exact = Exact::default();
         for needle in equal {
-            let hash = exact.hash(literals.get(&needle));
+            let hash = exact_hash(literals.get(&needle));
             exact.table.insert_unique(hash, (hash, needle), |(hash, _)| *hash);
         }
         TextIndex {
@@ -337,8 +349,9 @@ impl TextIndex {
     pub(super) fn edges(&self, text: &[u8], mut report: impl FnMut(AtomId)) {
         let Self { literals, exact, starts, ends, .. } = self;
         if !exact.table.is_empty() {
-            let hash = exact.hash(text);
-            let same = |(h, n): &(u64, Needle)| *h == hash && literals.get(n) == text;
+            let hash = exact_hash(text);
+            let same =
+                |(h, n): &(u64, Needle)| *h == hash && literals.get(n).eq_ignore_ascii_case(text);
             if let Some((_, needle)) = exact.table.find(hash, same) {
                 report(needle.atom);
             }

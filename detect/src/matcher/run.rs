@@ -24,10 +24,11 @@ const NO_TEXT: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, Default)]
 struct Gathered {
     stamp: u32,
-    edges: u32,
-    within: u32,
     first: u32,
     count: u32,
+    /// Stamps of the events for which the indexes were asked.
+    edges: u32,
+    within: u32,
 }
 
 /// Buffers of one worker, reused from event to event. Stamps make clearing needless.
@@ -212,33 +213,37 @@ impl Run<'_, '_> {
 
     /// Decides all equalities, beginnings and ends of a field, once per event.
     fn edges(&mut self, at: FieldAt) {
-        let gathered = self.gather(at);
-        let Scratch { arena, entries, fields, marks } = &mut *self.scratch;
-        if gathered.edges == marks.stamp {
+        let Scratch { arena, fields, marks, .. } = &mut *self.scratch;
+        if std::mem::replace(&mut fields[at as usize].edges, marks.stamp) == marks.stamp {
             return;
         }
-        fields[at as usize].edges = marks.stamp;
-        let index = &self.program.fields[at as usize].index;
-        for entry in gathered.entries(entries) {
-            if let Some(text) = entry.text(arena) {
-                index.edges(text.as_bytes(), |atom| marks.set(self.program, atom));
-            }
+        let field = &self.program.fields[at as usize];
+        let look = |value| {
+            with_text(value, arena, |text| {
+                field.index.edges(text, |atom| marks.set(self.program, atom));
+            });
+        };
+        match field.id {
+            Some(id) => self.slots.values(self.doc, id).for_each(look),
+            None => keywords(self.doc).for_each(look),
         }
     }
 
     /// Decides all substrings of a field, once per event.
     fn within(&mut self, at: FieldAt) {
-        let gathered = self.gather(at);
-        let Scratch { arena, entries, fields, marks } = &mut *self.scratch;
-        if gathered.within == marks.stamp {
+        let Scratch { arena, fields, marks, .. } = &mut *self.scratch;
+        if std::mem::replace(&mut fields[at as usize].within, marks.stamp) == marks.stamp {
             return;
         }
-        fields[at as usize].within = marks.stamp;
-        let index = &self.program.fields[at as usize].index;
-        for entry in gathered.entries(entries) {
-            if let Some(text) = entry.text(arena) {
-                index.within(text.as_bytes(), |atom| marks.set(self.program, atom));
-            }
+        let field = &self.program.fields[at as usize];
+        let look = |value| {
+            with_text(value, arena, |text| {
+                field.index.within(text, |atom| marks.set(self.program, atom));
+            });
+        };
+        match field.id {
+            Some(id) => self.slots.values(self.doc, id).for_each(look),
+            None => keywords(self.doc).for_each(look),
         }
     }
 
@@ -297,6 +302,22 @@ impl Entry {
 /// The values that keywords look at.
 fn keywords<'d, 'a>(doc: &'d Doc<'a>) -> impl Iterator<Item = Value<'a>> + use<'d, 'a> {
     doc.leaves().filter(|value| !matches!(value, Value::Null | Value::Bool(_)))
+}
+
+/// Shows a value's text as [`super::index`] wants it: ASCII as it is, all else folded. Objects have
+/// none.
+#[inline]
+fn with_text(value: Value<'_>, arena: &mut String, mut look: impl FnMut(&[u8])) {
+    if let Value::Str(text) = value
+        && text.is_ascii()
+    {
+        return look(text.as_bytes());
+    }
+    let before = arena.len();
+    if let Some(text) = fold(value, arena).text(arena) {
+        look(text.as_bytes());
+    }
+    arena.truncate(before);
 }
 
 /// Appends a value's folded text to the arena.
