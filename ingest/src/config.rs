@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::error::{ConfigError, ErrorKind};
 use crate::file::{FileOptions, FileSource};
+use crate::http::{HttpOptions, HttpSource};
 use crate::source::Source;
 use crate::stdin::{StdinOptions, StdinSource};
 
@@ -41,6 +42,15 @@ pub const SOURCES: &[SourceKind] = &[
             Ok(Box::new(StdinSource::new(&config.log_type, options)))
         },
     },
+    SourceKind {
+        name: "http",
+        doc: "Pushed logs: NDJSON, arrays, Splunk collector senders, Kubernetes audit webhooks.",
+        is_given: |config| config.http.is_some(),
+        build: |config, name| {
+            let options = config.http.clone().unwrap_or_default();
+            Ok(Box::new(HttpSource::new(name, &config.log_type, options)?))
+        },
+    },
 ];
 
 /// One configured source: what its bytes mean, and exactly one kind.
@@ -55,6 +65,9 @@ pub struct SourceConfig {
     /// Read standard input.
     #[serde(default)]
     pub stdin: Option<StdinOptions>,
+    /// Receive logs over HTTP.
+    #[serde(default)]
+    pub http: Option<HttpOptions>,
 }
 
 impl SourceConfig {

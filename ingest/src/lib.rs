@@ -17,10 +17,12 @@ pub mod error;
 pub mod file;
 pub mod finished;
 pub mod framing;
+pub mod http;
 pub mod ledger;
 mod meter;
 pub mod source;
 pub mod stdin;
+pub mod wal;
 
 #[cfg(test)]
 mod testing;
@@ -28,9 +30,10 @@ mod testing;
 pub use config::{SOURCES, SourceConfig, SourceKind};
 pub use emitter::{Emitter, EmitterReceiver, Envelope, Permit, emitter};
 pub use error::{ConfigError, ErrorKind, SourceError};
-pub use file::{FileOptions, ReadMode};
+pub use file::{FileOptions, FileSource, ReadMode};
 pub use finished::{FinishedReceiver, FinishedSender, finished};
 pub use framing::Format;
+pub use http::{HttpOptions, HttpSource};
 pub use ledger::{Ledger, LedgerError};
 pub use source::{Resume, Shutdown, ShutdownSender, Source, SourceContext, Summary, shutdown};
 pub use stdin::{StdinOptions, StdinSource};

@@ -1,0 +1,331 @@
+//! Pushed logs over HTTP: NDJSON, JSON arrays and envelopes, the Splunk HTTP Event Collector's
+//! paths, and the Kubernetes audit webhook.
+//!
+//! A request is answered 200 when its whole body is on disk in the write-ahead log ([`crate::wal`]),
+//! and refused whole otherwise: 429 and 503 with `Retry-After` when there is no room, 413 when it is
+//! too large, 400 when it cannot be decompressed. Nothing is ever half accepted. The log is a
+//! partition like any other; its segments are deleted when they are finished.
+//!
+//! There is no TLS here: put what terminates it in front, or listen on the loopback address.
+
+mod entry;
+mod hec;
+mod listen;
+mod serve;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use event::{LogType, PartitionKey, Secret, Span};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use tokio::net::TcpListener;
+
+use crate::assembler::now;
+use crate::emitter::Emitter;
+use crate::error::{ErrorKind, SourceError};
+use crate::finished::FinishedReceiver;
+use crate::framing::{Format, Frames, Options, RECORD_BYTES_MAX};
+use crate::ledger::Ledger;
+use crate::meter::Meter;
+use crate::source::{Shutdown, Source, SourceContext, Summary, last_words};
+use crate::wal::{self, Entries, Reader, Wal};
+
+/// Requests that are being answered get this long when the source stops.
+const GRACE: Duration = Duration::from_secs(5);
+/// After news the reader waits this long, so that concurrent requests share a batch.
+const GATHER: Duration = Duration::from_millis(10);
+
+/// Options of the `http` source.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpOptions {
+    /// Address and port to listen on.
+    pub listen: String,
+    /// Where NDJSON, JSON arrays and envelopes are posted.
+    pub path: String,
+    /// Where a Kubernetes API server posts audit events.
+    pub k8s_audit_path: String,
+    /// Tokens that are accepted as `Authorization: Bearer …` or `Authorization: Splunk …`.
+    pub tokens: Vec<Secret>,
+    /// Accept requests without a token. Needed when `tokens` is empty.
+    pub allow_anonymous: bool,
+    /// How bodies posted to `path` are cut into records.
+    pub format: Format,
+    /// The largest body, before and after decompression.
+    pub body_bytes_max: usize,
+    /// Longer records become dead letters, in parts of this size.
+    pub record_bytes_max: usize,
+    /// The folder of the write-ahead log; the source's name is added.
+    pub wal_folder: PathBuf,
+    /// The write-ahead log holds no more than this; then requests are answered 503.
+    pub wal_bytes_max: u64,
+    /// Bytes of bodies that are held in memory at a time; then requests are answered 429.
+    pub memory_bytes_max: usize,
+    /// More connections than this wait.
+    pub connections_max: usize,
+    /// A request must have arrived after this time.
+    pub request_ms_max: u64,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8088".to_owned(),
+            path: "/v1/ingest".to_owned(),
+            k8s_audit_path: "/v1/k8s-audit".to_owned(),
+            tokens: Vec::new(),
+            allow_anonymous: false,
+            format: Format::Auto,
+            body_bytes_max: 16 << 20,
+            record_bytes_max: RECORD_BYTES_MAX,
+            wal_folder: PathBuf::from("mantissa-wal"),
+            wal_bytes_max: 4 << 30,
+            memory_bytes_max: 64 << 20,
+            connections_max: 512,
+            request_ms_max: 30_000,
+        }
+    }
+}
+
+/// Receives logs over HTTP.
+pub struct HttpSource {
+    options: HttpOptions,
+    log_type: LogType,
+    address: SocketAddr,
+    /// Bound already, by a test that must know the port.
+    listener: Option<std::net::TcpListener>,
+}
+
+impl HttpSource {
+    pub fn new(name: &str, log_type: &str, options: HttpOptions) -> Result<Self, SourceError> {
+        let refuse = |message: String| Err(SourceError::new(name, ErrorKind::Config, message));
+        let Ok(address) = options.listen.parse() else {
+            return refuse(format!(
+                "`listen` must be an address and port like 0.0.0.0:8088, not {:?}",
+                options.listen
+            ));
+        };
+        if options.tokens.is_empty() && !options.allow_anonymous {
+            return refuse("give `tokens`, or say `allow_anonymous: true`".to_owned());
+        }
+        if options.tokens.iter().any(|token| token.expose().is_empty()) {
+            return refuse("a token is empty".to_owned());
+        }
+        for path in [&options.path, &options.k8s_audit_path] {
+            if !path.starts_with('/') || path.contains(['{', '}', '*', ':']) {
+                return refuse(format!(
+                    "{path:?} is no path: it begins with / and has no patterns"
+                ));
+            }
+        }
+        if options.path == options.k8s_audit_path {
+            return refuse("`path` and `k8s_audit_path` are the same".to_owned());
+        }
+        Ok(Self { options, log_type: log_type.into(), address, listener: None })
+    }
+
+    /// On a socket that listens already.
+    pub fn on(mut self, listener: std::net::TcpListener) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    fn open_wal(&self, context: &SourceContext) -> Result<Wal, SourceError> {
+        let folder = self.options.wal_folder.join(&*context.name);
+        let shown = folder.display().to_string();
+        let bytes_max = self.options.wal_bytes_max;
+        let segment_bytes = (bytes_max / 16).clamp(1 << 20, 64 << 20);
+        let options = wal::Options { folder, segment_bytes, bytes_max };
+        let finished = |name: &str| context.resume.get(name).map(|resume| resume.upto);
+        let opened = Wal::open(options, finished);
+        let wal = opened.map_err(|e| {
+            SourceError::io(&context.name, format!("opening the write-ahead log {shown}"), e)
+        })?;
+        if wal.torn_bytes > 0 {
+            let bytes = wal.torn_bytes;
+            tracing::warn!(bytes, "cut off what was half written and never acknowledged");
+        }
+        let upto = context.resume.get(&wal.partition).map_or(0, |resume| resume.upto);
+        let known = context.resume.contains_key(&wal.partition);
+        if upto > wal.end() || (known && upto < wal.start()) {
+            let message = format!(
+                "the write-ahead log {shown} holds {} to {}, but the lake says that it was \
+                 finished up to {upto}: one of the two is older than the other",
+                wal.start(),
+                wal.end()
+            );
+            return Err(SourceError::new(&context.name, ErrorKind::Position, message));
+        }
+        Ok(wal)
+    }
+}
+
+#[async_trait]
+impl Source for HttpSource {
+    fn is_finite(&self) -> bool {
+        false
+    }
+
+    async fn run(self: Box<Self>, context: SourceContext) -> Result<Summary, SourceError> {
+        let wal = self.open_wal(&context)?;
+        let name = context.name.clone();
+        let bind = |e| SourceError::io(&name, format!("listening on {}", self.address), e);
+        let listener = match self.listener {
+            Some(listener) => {
+                listener.set_nonblocking(true).map_err(bind)?;
+                TcpListener::from_std(listener).map_err(bind)?
+            }
+            None => TcpListener::bind(self.address).await.map_err(bind)?,
+        };
+        let meter = Meter::new(&context.name);
+        let upto = context.resume.get(&wal.partition).map_or(0, |resume| resume.upto);
+        let reader = wal.reader(upto.max(wal.start()));
+        let mut framing = Options::new(self.options.format.clone(), self.log_type.as_str());
+        framing.record_bytes_max = self.options.record_bytes_max;
+        let connections_max = self.options.connections_max;
+        let service = serve::router(&self.options, wal.writer(), meter.clone());
+        let server = serve::run(listener, service, connections_max, context.shutdown.clone());
+        let key = PartitionKey { source: context.name.clone(), partition: wal.partition.clone() };
+        let pump = Pump {
+            ledger: Ledger::new(upto),
+            after: upto,
+            log_type: self.log_type,
+            frames: Frames::default(),
+            reader: Some(reader),
+            finished: context.finished,
+            shutdown: context.shutdown,
+            wal,
+            key,
+            framing,
+            meter: meter.clone(),
+        };
+        let server = tokio::spawn(server);
+        let done = pump.run(context.emitter).await;
+        server.abort();
+        done?;
+        let mut summary = Summary { opened: 1, ..Summary::default() };
+        meter.summarize(&mut summary);
+        Ok(summary)
+    }
+}
+
+/// Carries entries from the log to the pipeline, and deletes what is finished.
+struct Pump {
+    wal: Wal,
+    key: PartitionKey,
+    log_type: LogType,
+    framing: Options,
+    ledger: Ledger,
+    after: u64,
+    frames: Frames,
+    /// Away while it reads.
+    reader: Option<Reader>,
+    finished: FinishedReceiver,
+    shutdown: Shutdown,
+    meter: Meter,
+}
+
+impl Pump {
+    async fn run(mut self, emitter: Emitter) -> Result<(), SourceError> {
+        let mut durable = self.wal.durable();
+        let mut stopping = None;
+        loop {
+            while let Some(entries) = self.read().await? {
+                self.emit(&emitter, entries).await?;
+                if let Some(spans) = self.finished.try_recv() {
+                    self.finish(spans);
+                }
+            }
+            let left = match stopping {
+                None => Duration::from_secs(3_600),
+                Some(until) => tokio::time::Instant::now().max(until) - tokio::time::Instant::now(),
+            };
+            if stopping.is_some() && left.is_zero() {
+                break;
+            }
+            tokio::select! {
+                _ = durable.changed() => tokio::time::sleep(GATHER).await,
+                Some(spans) = self.finished.recv() => self.finish(spans),
+                () = emitter.closed() => return Err(SourceError::closed(&self.key.source)),
+                () = self.shutdown.requested(), if stopping.is_none() => {
+                    // Requests that are under way end by then, and are emitted too.
+                    stopping = Some(tokio::time::Instant::now() + GRACE / 10);
+                }
+                () = tokio::time::sleep(left) => {}
+            }
+        }
+        drop(emitter);
+        let Self { mut finished, mut ledger, wal, key, .. } = self;
+        last_words(&mut finished, |spans| settle(&mut ledger, &wal, &key, spans)).await;
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<Option<Entries>, SourceError> {
+        let Some(mut reader) = self.reader.take() else { return Ok(None) };
+        if reader.position() >= self.wal.end() {
+            self.reader = Some(reader);
+            return Ok(None);
+        }
+        let failed =
+            || SourceError::new(&self.key.source, ErrorKind::Io, "reading the write-ahead log");
+        let joined = tokio::task::spawn_blocking(move || {
+            let entries = reader.read_on();
+            (reader, entries)
+        });
+        let (reader, entries) = joined.await.map_err(|e| failed().because(e))?;
+        self.reader = Some(reader);
+        entries.map_err(|e| failed().because(e))
+    }
+
+    async fn emit(&mut self, emitter: &Emitter, entries: Entries) -> Result<(), SourceError> {
+        for (at, payload) in &entries.entries {
+            entry::frame(&self.framing, payload, *at, &mut self.frames);
+        }
+        if let Some((at, bytes)) = entries.damaged {
+            self.meter.error();
+            let reason = "the write-ahead log is damaged here".to_owned();
+            self.frames.reject(at, 0, reason, bytes.to_vec());
+        }
+        let (after, upto) = (self.after, entries.upto);
+        let span = Span { key: self.key.clone(), after, upto, state: None };
+        self.after = upto;
+        self.ledger.emit(&span).map_err(|e| {
+            SourceError::new(&self.key.source, ErrorKind::Position, "spans do not touch").because(e)
+        })?;
+        let batch = self.frames.take(span, &self.log_type, now());
+        self.meter.batch(&batch);
+        self.meter.lag(&self.key.partition, self.wal.end() - upto);
+        emitter.send(batch).await.map_err(|_| SourceError::closed(&self.key.source))
+    }
+
+    fn finish(&mut self, spans: Vec<Span>) {
+        settle(&mut self.ledger, &self.wal, &self.key, spans);
+    }
+}
+
+/// Notes what is finished and deletes the segments that are no longer needed.
+fn settle(ledger: &mut Ledger, wal: &Wal, key: &PartitionKey, spans: Vec<Span>) {
+    for span in spans.iter().filter(|span| span.key == *key) {
+        match ledger.finish(span) {
+            Ok(position) => {
+                if let Err(error) = wal.release(position) {
+                    tracing::warn!(%error, "a finished segment cannot be deleted yet");
+                }
+            }
+            Err(error) => tracing::error!(%error, "a finished span does not fit"),
+        }
+    }
+}
+
+/// Whether a token is one of those that are accepted. Takes the same time for every wrong one.
+fn is_accepted(tokens: &[Arc<[u8; 32]>], given: &str) -> bool {
+    let given = blake3::hash(given.as_bytes());
+    tokens.iter().fold(false, |found, token| (blake3::Hash::from_bytes(**token) == given) | found)
+}
+
+#[cfg(test)]
+mod tests;

