@@ -22,6 +22,8 @@ mod protocol;
 mod reader;
 mod recovery;
 #[cfg(test)]
+mod s3_tests;
+#[cfg(test)]
 mod simulation;
 pub mod snapshot;
 mod store;

@@ -143,7 +143,7 @@ async fn check_lane(
 }
 
 /// The state of a chain between two manifests.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Link {
     /// Whether `previous` is what the next manifest must name.
     known: bool,
@@ -151,12 +151,6 @@ struct Link {
     /// A manifest before this one could not be read: partitions may begin anywhere, once.
     blind: bool,
     positions: Positions,
-}
-
-impl Default for Link {
-    fn default() -> Self {
-        Self { known: false, previous: None, blind: false, positions: Positions::new() }
-    }
 }
 
 fn check_manifest(
