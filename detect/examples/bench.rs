@@ -8,6 +8,8 @@
 //! all events, one after the other, so that a busy machine slows all of them alike; the ratios are
 //! medians over the rounds. Events are grouped by log source before, as streams are.
 
+#![allow(clippy::print_stdout)] // a program: this is its output
+
 use std::collections::HashMap;
 use std::error::Error;
 use std::hint::black_box;
