@@ -5,6 +5,7 @@ use std::sync::Arc;
 use event::{Doc, FieldId, FieldsBuilder, Slots};
 use hashbrown::HashMap;
 
+use crate::diagnostic::{Diagnostic, Severity, nearest};
 use crate::ir::{Expr, Item, Position, Rule, Test};
 use crate::matcher::{self, Program, Scratch};
 use crate::oracle;
@@ -150,12 +151,35 @@ pub struct DeadField {
     pub silent: bool,
 }
 
+impl DeadField {
+    /// The report for people. `log_type` is the one that the rule was bound to; `known` are fields
+    /// that it has, for a hint.
+    pub fn diagnostic<'k>(
+        &self,
+        log_type: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> Diagnostic {
+        let Self { rule, field, at, silent } = self;
+        let effect = if *silent { ": this rule can never match there" } else { "" };
+        Diagnostic {
+            severity: Severity::Warning,
+            file: rule.file.to_string(),
+            line: at.line,
+            column: at.column,
+            span: field.clone(),
+            message: format!("`{log_type}` has no field `{field}`{effect}"),
+            hint: nearest(field, known).map(|near| format!("did you mean `{near}`?")),
+        }
+    }
+}
+
 fn first_use(rule: &Rule, field: &str) -> Position {
-    let names = |item: &&Item| {
-        item.field.as_deref() == Some(field)
-            || item.tests.iter().any(|t| matches!(t, Test::FieldRef(r) if r.field == field))
+    let place = |item: &Item| {
+        let refers = |t: &Test| matches!(t, Test::FieldRef(r) if r.field == field);
+        let named = item.field.as_deref() == Some(field);
+        named.then_some(item.key_at).or_else(|| item.tests.iter().any(refers).then_some(item.at))
     };
-    rule.items.iter().find(names).map_or(rule.at, |item| item.at)
+    rule.items.iter().find_map(place).unwrap_or(rule.at)
 }
 
 /// The value of an expression that is certain when these fields are always absent.
@@ -223,3 +247,6 @@ impl Matcher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,6 +141,8 @@ pub struct Item {
     pub key: String,
     /// The values as written that this item stands for, for `explain`.
     pub written: Vec<String>,
+    /// Where the key is written; of a bare keyword, where that is.
+    pub key_at: Position,
     /// Where its (first) value is written.
     pub at: Position,
 }

@@ -168,3 +168,6 @@ fn conditions(
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,7 @@ fn item(field: Option<&str>, tests: Vec<Test>) -> Item {
         tests,
         key,
         written: Vec::new(),
+        key_at: Position::default(),
         at: Position::default(),
     }
 }

@@ -115,6 +115,7 @@ impl Selections<'_, '_> {
             tests,
             key: written.to_owned(),
             written: values.iter().map(|v| v.text().to_owned()).collect(),
+            key_at: key.node.at,
             at: values.first().map_or(key.node.at, |v| v.at),
         });
         Expr::Item(id)
