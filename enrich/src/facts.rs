@@ -9,7 +9,7 @@
 use std::fmt::Write;
 
 use event::alert::RuleInfo;
-use event::{Facts, Timestamp};
+use event::{Alert, Facts, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::attack::Attack;
@@ -29,6 +29,18 @@ pub struct FactsInput<'a> {
     pub detected_at: Timestamp,
     /// The event's common columns that are not null; all are optional.
     pub event: &'a Map<String, Value>,
+}
+
+/// The facts of an alert from its rule and event, for the outlet that fills them again after
+/// redaction.
+pub fn facts_of(alert: &Alert) -> Facts {
+    facts(&FactsInput {
+        rule: &alert.rule,
+        log_type: &alert.log_type,
+        event_time: alert.event_time,
+        detected_at: alert.detected_at,
+        event: &alert.event,
+    })
 }
 
 /// Fills the template. Deterministic: the same input gives the same text.

@@ -6,4 +6,4 @@
 pub mod attack;
 pub mod facts;
 
-pub use facts::{FactsInput, facts};
+pub use facts::{FactsInput, facts, facts_of};

@@ -99,6 +99,7 @@ impl Dispatcher {
         let built = destinations::build(configs)?;
         let router = Router::new(routes, &configs.keys().cloned().collect::<Vec<_>>())?;
         let lock = outbox.lock_dispatch()?;
+        describe_metrics();
         resume(&outbox, configs)?;
         let (wake, (stop, stopped)) = (Arc::new(Notify::new()), watch::channel(None));
         let work = Work {
@@ -265,7 +266,10 @@ impl Work {
     async fn route(&mut self) -> Result<bool, Error> {
         let router = self.router.clone();
         let routed = blocking(&self.outbox, move |outbox| {
-            outbox.route(now(), ROUTED_MAX, |alert| router.route(alert))
+            match outbox.unrouted()? {
+                0 => Ok(Vec::new()), // nothing to write: leave the file to those who insert
+                _ => outbox.route(now(), ROUTED_MAX, |alert| router.route(alert)),
+            }
         })
         .await?;
         for Entry { alert, deliveries } in &routed {
@@ -412,6 +416,19 @@ fn report(destination: &str, alert_id: AlertId, answer: &Answer, after: &Deliver
             count(destination, "retried");
         }
     }
+}
+
+fn describe_metrics() {
+    metrics::describe_counter!("mantissa_alerts_total", "Alerts raised, by rule and level.");
+    metrics::describe_counter!(
+        "mantissa_alerts_unrouted_total",
+        "Alerts that no route sends anywhere."
+    );
+    metrics::describe_counter!(
+        "mantissa_deliveries_total",
+        "Ended attempts by destination: sent, retried, parked; and alerts suppressed."
+    );
+    metrics::describe_gauge!("mantissa_outbox_pending", "Deliveries that wait, by destination.");
 }
 
 fn count(destination: &str, outcome: &'static str) {

@@ -70,7 +70,7 @@ pub(super) fn endpoint(
         .connect_timeout(timeout.min(Duration::from_secs(5)))
         .user_agent(concat!("mantissa-log/", env!("CARGO_PKG_VERSION")));
     if !allow_link_local {
-        builder = builder.dns_resolver(Arc::new(Guard));
+        builder = builder.dns_resolver(Arc::new(Guard { is_refused: is_reserved }));
     }
     let client = builder.build().map_err(|error| wrong(&format!("cannot be used: {error}")))?;
     Ok(Endpoint { client, secrets: secrets_of(&url), url })
@@ -206,15 +206,19 @@ fn causes<'e>(
 #[error("leads to an address that is reserved for the cloud's own services")]
 struct Reserved;
 
-/// Resolves names as the system does and refuses reserved addresses.
-struct Guard;
+/// Resolves names as the system does and refuses some addresses. (A proxy from the environment
+/// resolves names itself.)
+struct Guard {
+    is_refused: fn(IpAddr) -> bool,
+}
 
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
+        let is_refused = self.is_refused;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let all: Vec<SocketAddr> = found.collect();
-            if all.iter().any(|address| is_reserved(address.ip())) {
+            if all.iter().any(|address| is_refused(address.ip())) {
                 return Err(Reserved.into());
             }
             Ok(Box::new(all.into_iter()) as Addrs)
@@ -283,6 +287,19 @@ mod tests {
         ] {
             assert_eq!(is_reserved(ip.parse().unwrap()), expected, "{ip}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_name_cannot_lead_to_reserved_addresses() {
+        crate::testing::install_tls();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let url = Url::parse(&format!("http://localhost:{port}/")).unwrap();
+        let guard = Guard { is_refused: |ip| ip.is_loopback() };
+        let client = Client::builder().dns_resolver(Arc::new(guard)).build().unwrap();
+        let endpoint = Endpoint { client, url, secrets: Vec::new() };
+        let answer = endpoint.post(HeaderMap::new(), Vec::new()).await.err().unwrap();
+        assert_eq!(answer, Answer::Misconfigured { reason: Reserved.to_string() });
     }
 
     #[test]

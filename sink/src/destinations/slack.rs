@@ -142,12 +142,14 @@ impl Destination for Slack {
     }
 }
 
-/// Success is a 200 whose text is `ok`. A 200 whose text was cut off is one too: Slack had posted by
+/// Success is a 200 whose text is `ok`. A 200 whose `ok` was cut off is one too: Slack had posted by
 /// then. A 200 with any other text is not from Slack.
 fn read(reply: &http::Reply) -> Answer {
+    let body = reply.body.trim();
+    let is_ok = body == "ok" || (!reply.whole && "ok".starts_with(body));
     match http::answer(reply) {
-        Answer::Accepted { .. } if reply.whole && reply.body.trim() != "ok" => {
-            let body = http::printable(&reply.body);
+        Answer::Accepted { .. } if !is_ok => {
+            let body = http::printable(body);
             let reason = format!("answered {} but not as Slack does: {body}", reply.status);
             Answer::Failed { retry_after: None, reason, maybe_sent: false }
         }

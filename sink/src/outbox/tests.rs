@@ -196,6 +196,74 @@ fn forgets_bodies_before_ids_and_nothing_that_is_open() {
     assert_eq!(outbox.pending("a").unwrap(), 1, "what is open stays");
 }
 
+/// A seeded run of every call in any order, with the file closed and opened in between. Whatever
+/// happens, every alert is recorded as sent exactly once by the end.
+#[test]
+fn any_order_of_calls_loses_and_repeats_nothing() {
+    for seed in 1..=3_u64 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("outbox.redb");
+        let mut outbox = Outbox::open(&path).unwrap();
+        let mut random = seed;
+        let mut next = |n: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % n
+        };
+        let mut in_hand: Vec<Claim> = Vec::new();
+        let mut sent_times = std::collections::BTreeMap::new();
+        let mut clock = 0;
+        for step in 0..400 {
+            clock += 1;
+            let is_ending = step >= 250;
+            match next(if is_ending { 6 } else { 8 }) {
+                0 => drop(outbox.route(Timestamp(clock), 3, |_| to(&["a"])).unwrap()),
+                1 => in_hand.extend(outbox.claim("a", Timestamp(clock), 4).unwrap()),
+                2 | 3 => {
+                    let mut ended = Vec::new();
+                    for claim in in_hand.drain(..) {
+                        let id = claim.alert.alert_id;
+                        ended.push(match next(if is_ending { 1 } else { 3 }) {
+                            0 => {
+                                *sent_times.entry(id).or_insert(0) += 1;
+                                sent(claim, clock)
+                            }
+                            1 => {
+                                let at = Timestamp(clock + 5);
+                                let delivery = claim.delivery;
+                                ("a".into(), id, Delivery { next_attempt_at: at, ..delivery })
+                            }
+                            _ => {
+                                let reason = String::new();
+                                let state = State::Parked { at: Timestamp(clock), reason };
+                                ("a".into(), id, Delivery { state, ..claim.delivery })
+                            }
+                        });
+                    }
+                    outbox.record(&ended).unwrap();
+                }
+                4 => drop(outbox.retry(None, Timestamp(clock)).unwrap()),
+                5 => {
+                    drop(outbox);
+                    in_hand.clear();
+                    outbox = Outbox::open(&path).unwrap();
+                    outbox.recover().unwrap();
+                }
+                _ => {
+                    let some: Vec<_> = (0..3).map(|_| alert(next(60) as u32)).collect();
+                    outbox.insert(&some).unwrap();
+                }
+            }
+        }
+        let all = outbox.list(&Filter::default()).unwrap();
+        let open = all
+            .iter()
+            .filter(|e| e.deliveries.iter().any(|(_, d)| d.state.name() != StateName::Sent));
+        assert_eq!((open.count(), outbox.unrouted().unwrap()), (0, 0), "seed {seed}");
+        assert!(all.len() > 30 && all.len() == sent_times.len(), "seed {seed}");
+        assert!(sent_times.values().all(|n| *n == 1), "seed {seed}: {sent_times:?}");
+    }
+}
+
 #[test]
 fn one_process_dispatches_and_others_may_look() {
     let (dir, outbox) = open();

@@ -246,6 +246,7 @@ impl Outbox {
             for (id, destination, mut delivery) in parked {
                 delivery.state = State::Pending;
                 delivery.next_attempt_at = now;
+                delivery.attempts = 0;
                 delivery.first_attempt_at = None;
                 due.insert((destination.as_str(), now.0, &id), ())?;
                 table.insert((&id, destination.as_str()), json(&delivery).as_slice())?;
