@@ -1,5 +1,6 @@
 //! The lake for its one writer: the thin async side of [`super::commit`] and [`super::recovery`].
 
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,6 +31,8 @@ pub struct Lake {
     store: LakeStore,
     lane: Lane,
     pending: Option<Pending>,
+    /// Held while the lake is open; see [`LakeStore`].
+    _lock: Option<File>,
 }
 
 /// An epoch that is decided but not known to be in the lake.
@@ -71,13 +74,19 @@ impl Lake {
     ///
     /// # Errors
     /// [`Kind::Options`], [`Kind::Store`] (try again), [`Kind::Damaged`], or [`Kind::Fenced`] when
-    /// another process keeps writing this lane.
+    /// another process writes this lane.
     pub async fn open(options: &LakeOptions) -> Result<(Self, Recovered), Error> {
+        Self::open_lane(options, true).await
+    }
+
+    /// Without `lock` as on another machine that shares the store.
+    async fn open_lane(options: &LakeOptions, lock: bool) -> Result<(Self, Recovered), Error> {
         if !layout::lane_is_valid(&options.lane) {
             let what = format!("the lane '{}' is not made of 1 to 40 a-z 0-9 _ -", options.lane);
             return Err(Error::new(Kind::Options, what));
         }
         let store = LakeStore::create(options)?;
+        let lock = if lock { store.lock(&options.lane)? } else { None };
         let (lane, swept) = recover(&store, &options.lane).await?;
         let window = window::load(&store, &lane.lane, lane.head, options, now_us()).await?;
         let Swept { took_over, files } = swept;
@@ -91,7 +100,7 @@ impl Lake {
             swept: files,
             took_over,
         };
-        Ok((Self { store, lane, pending: None }, recovered))
+        Ok((Self { store, lane, pending: None, _lock: lock }, recovered))
     }
 
     /// The epoch that the next commit writes.

@@ -4,7 +4,7 @@
 //! Reading is `object_store`'s `LocalFileSystem`; its writing never syncs and is not used.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path as FsPath, PathBuf};
@@ -24,6 +24,8 @@ use object_store::{
 const STORE: &str = "local folder";
 /// Files on their way in. Not data: begins with `_`.
 const TEMPORARY: &str = "_tmp";
+/// One file a lane, locked by its writer.
+const LOCKS: &str = "_locks";
 /// A temporary file this old belongs to no living writer.
 const TEMPORARY_AGE_MAX: Duration = Duration::from_secs(3_600);
 
@@ -53,6 +55,11 @@ impl LocalStore {
         let nonce = RandomState::new().hash_one(std::process::id());
         let shared = Arc::new(Shared { folder, nonce, next: AtomicU64::new(0) });
         Ok(Self { inner, shared })
+    }
+
+    /// The folder, absolute.
+    pub fn folder(&self) -> &FsPath {
+        &self.shared.folder
     }
 
     /// Removes what writers that died left half-written.
@@ -87,6 +94,20 @@ impl Shared {
         }
         written?;
         sync_folder(parent)
+    }
+}
+
+/// Locks a lane of the lake in this folder until the file is dropped or the process dies; `None` when
+/// another process has it locked. Manifests protect the lake without it: it spares the *other* process,
+/// whose epoch would fail half-written. A file system without locks goes without.
+pub(super) fn lock(folder: &FsPath, lane: &str) -> io::Result<Option<File>> {
+    let locks = folder.join(LOCKS);
+    create_folders(&locks)?;
+    let file = File::options().create(true).truncate(false).write(true).open(locks.join(lane))?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(e)) if e.kind() != ErrorKind::Unsupported => Err(e),
+        _ => Ok(Some(file)),
     }
 }
 

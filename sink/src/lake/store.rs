@@ -1,5 +1,6 @@
 //! Which store a lake lives in, and its options.
 
+use std::fs::File;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +78,8 @@ pub struct LakeStore {
     pub root: Path,
     /// For people.
     pub url: String,
+    /// Where it is when it is in a local folder.
+    folder: Option<PathBuf>,
 }
 
 /// What a lake's URL names.
@@ -104,11 +107,35 @@ impl LakeStore {
     }
 
     fn at(options: &LakeOptions, create: bool) -> Result<Self, Error> {
-        let (store, root) = match place(&options.url)? {
-            Place::Folder(folder) => (folder_store(&folder, create)?, Path::default()),
-            Place::S3 { bucket, prefix } => (s3(&bucket, &options.s3)?, prefix),
+        let url = options.url.clone();
+        match place(&url)? {
+            Place::Folder(folder) => {
+                let (store, folder) = folder_store(&folder, create)?;
+                Ok(Self { store, root: Path::default(), url, folder: Some(folder) })
+            }
+            Place::S3 { bucket, prefix } => {
+                let store = s3(&bucket, &options.s3)?;
+                Ok(Self { store, root: prefix, url, folder: None })
+            }
+        }
+    }
+
+    /// Keeps other processes of this machine from opening the lane, as long as the file is held.
+    pub(super) fn lock(&self, lane: &str) -> Result<Option<File>, Error> {
+        let Some(folder) = &self.folder else { return Ok(None) };
+        let failed = |e| {
+            Error::caused(
+                Kind::Store,
+                format!("the lane {lane} of {} cannot be locked", self.url),
+                e,
+            )
         };
-        Ok(Self { store, root, url: options.url.clone() })
+        let locked = local::lock(folder, lane).map_err(failed)?;
+        let what = format!(
+            "another process is writing the lane {lane} of the lake {}: stop it, or use another lane",
+            self.url
+        );
+        locked.map(Some).ok_or_else(|| Error::new(Kind::Fenced, what))
     }
 }
 
@@ -137,7 +164,8 @@ fn place(text: &str) -> Result<Place, Error> {
     }
 }
 
-fn folder_store(folder: &FsPath, create: bool) -> Result<Arc<dyn ObjectStore>, Error> {
+/// The store, and the folder as an absolute path.
+fn folder_store(folder: &FsPath, create: bool) -> Result<(Arc<dyn ObjectStore>, PathBuf), Error> {
     let failed =
         |e| Error::caused(Kind::Options, format!("there is no lake at {}", folder.display()), e);
     if create {
@@ -149,7 +177,8 @@ fn folder_store(folder: &FsPath, create: bool) -> Result<Arc<dyn ObjectStore>, E
     if create {
         store.remove_old_temporary_files();
     }
-    Ok(Arc::new(store))
+    let folder = store.folder().to_owned();
+    Ok((Arc::new(store), folder))
 }
 
 fn s3(bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectStore>, Error> {

@@ -99,7 +99,7 @@ async fn a_new_process_goes_on_where_the_old_one_stopped() {
     );
     let nothing = lake.commit(vec![Part::default()]).await.unwrap();
     assert_eq!((nothing.epoch, lake.next_epoch()), (41, 42), "nothing to say, no epoch");
-    let (lake, recovered) = Lake::open(&options(folder.path())).await.unwrap();
+    let (lake, recovered) = Lake::open_lane(&options(folder.path()), false).await.unwrap();
     assert_eq!((recovered.next_epoch, recovered.took_over), (42, false));
     let positions: Vec<_> = part::list(&recovered.positions)
         .into_iter()
@@ -139,7 +139,7 @@ async fn spans_that_do_not_touch_write_nothing() {
 #[tokio::test]
 async fn of_two_writers_of_a_lane_the_second_commit_fails_and_leaves_nothing() {
     let (folder, mut first) = filled(1).await;
-    let (mut second, recovered) = Lake::open(&options(folder.path())).await.unwrap();
+    let (mut second, recovered) = Lake::open_lane(&options(folder.path()), false).await.unwrap();
     assert_eq!(recovered.next_epoch, 2);
     second.commit(vec![part("p", 20, 25)]).await.unwrap();
     let error = first.commit(vec![part("p", 20, 29)]).await.unwrap_err();
@@ -165,14 +165,14 @@ async fn what_a_crash_left_is_swept_and_its_epoch_taken() {
         let Step::Do(requests) = commit.step(Vec::new()) else { panic!("it has to write") };
         perform_all(&lake.store, requests).await;
     }
-    let (next, recovered) = Lake::open(&options(folder.path())).await.unwrap();
+    let (next, recovered) = Lake::open_lane(&options(folder.path()), false).await.unwrap();
     assert_eq!(recovered.swept.len(), 2);
     assert_eq!((recovered.took_over, recovered.next_epoch), (true, 3));
     assert!(recovered.swept.iter().all(|f| !folder.path().join(f).exists()));
     assert_eq!(rows(&next).await, 18);
     let Step::Do(requests) = commit.step(vec![Answer::Done, Answer::Done]) else { panic!() };
     assert!(matches!(perform_all(&lake.store, requests).await[..], [Answer::Exists]), "too late");
-    let (_, again) = Lake::open(&options(folder.path())).await.unwrap();
+    let (_, again) = Lake::open_lane(&options(folder.path()), false).await.unwrap();
     assert_eq!((again.took_over, again.swept.len(), again.next_epoch), (false, 0, 3));
 }
 
@@ -199,6 +199,17 @@ async fn an_epoch_that_cannot_be_written_is_kept_and_written_later() {
     assert_eq!((done.epoch, done.spans[0].upto), (2, 40));
     assert_eq!(rows(&lake).await, 36);
     assert_eq!(lake.retry().await.unwrap_err().kind(), Kind::Unfinished);
+}
+
+#[tokio::test]
+async fn on_one_machine_the_second_writer_is_refused_at_once() {
+    let (folder, lake) = filled(1).await;
+    let refused = Lake::open(&options(folder.path())).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::Fenced);
+    assert!(refused.to_string().contains("another process"), "{refused}");
+    drop(lake);
+    let (mut lake, _) = Lake::open(&options(folder.path())).await.unwrap();
+    lake.commit(vec![part("p", 20, 25)]).await.unwrap();
 }
 
 #[tokio::test]
