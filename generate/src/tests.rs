@@ -113,74 +113,75 @@ fn the_truth_points_at_its_events() {
 }
 
 /// Fields that consumers rely on, present in every event of the type.
+const REQUIRED: &[(Log, &[&str])] = &[
+    (
+        Log::CloudTrail,
+        &[
+            "/eventVersion",
+            "/userIdentity/type",
+            "/eventTime",
+            "/eventSource",
+            "/eventName",
+            "/awsRegion",
+            "/sourceIPAddress",
+            "/userAgent",
+            "/requestID",
+            "/eventID",
+            "/readOnly",
+            "/eventType",
+            "/managementEvent",
+            "/recipientAccountId",
+            "/eventCategory",
+        ],
+    ),
+    (
+        Log::GuardDuty,
+        &[
+            "/detail-type",
+            "/detail/id",
+            "/detail/type",
+            "/detail/severity",
+            "/detail/service/action/actionType",
+            "/detail/service/archived",
+            "/detail/resource/resourceType",
+            "/detail/updatedAt",
+        ],
+    ),
+    (
+        Log::Okta,
+        &[
+            "/uuid",
+            "/published",
+            "/eventType",
+            "/actor/alternateId",
+            "/client/ipAddress",
+            "/outcome/result",
+            "/securityContext/isProxy",
+            "/debugContext/debugData/requestUri",
+            "/transaction/id",
+        ],
+    ),
+    (Log::GitHub, &["/@timestamp", "/_document_id", "/action", "/actor", "/org", "/actor_ip"]),
+    (
+        Log::Kubernetes,
+        &[
+            "/auditID",
+            "/stage",
+            "/verb",
+            "/requestURI",
+            "/user/username",
+            "/sourceIPs/0",
+            "/responseStatus/code",
+            "/requestReceivedTimestamp",
+            "/stageTimestamp",
+        ],
+    ),
+];
+
 #[test]
 fn events_have_the_vendors_shape() {
-    let required: &[(Log, &[&str])] = &[
-        (
-            Log::CloudTrail,
-            &[
-                "/eventVersion",
-                "/userIdentity/type",
-                "/eventTime",
-                "/eventSource",
-                "/eventName",
-                "/awsRegion",
-                "/sourceIPAddress",
-                "/userAgent",
-                "/requestID",
-                "/eventID",
-                "/readOnly",
-                "/eventType",
-                "/managementEvent",
-                "/recipientAccountId",
-                "/eventCategory",
-            ],
-        ),
-        (
-            Log::GuardDuty,
-            &[
-                "/detail-type",
-                "/detail/id",
-                "/detail/type",
-                "/detail/severity",
-                "/detail/service/action/actionType",
-                "/detail/service/archived",
-                "/detail/resource/resourceType",
-                "/detail/updatedAt",
-            ],
-        ),
-        (
-            Log::Okta,
-            &[
-                "/uuid",
-                "/published",
-                "/eventType",
-                "/actor/alternateId",
-                "/client/ipAddress",
-                "/outcome/result",
-                "/securityContext/isProxy",
-                "/debugContext/debugData/requestUri",
-                "/transaction/id",
-            ],
-        ),
-        (Log::GitHub, &["/@timestamp", "/_document_id", "/action", "/actor", "/org", "/actor_ip"]),
-        (
-            Log::Kubernetes,
-            &[
-                "/auditID",
-                "/stage",
-                "/verb",
-                "/requestURI",
-                "/user/username",
-                "/sourceIPs/0",
-                "/responseStatus/code",
-                "/requestReceivedTimestamp",
-                "/stageTimestamp",
-            ],
-        ),
-    ];
     let (events, _) = day(3);
-    for (log, paths) in required {
+    for (log, paths) in REQUIRED {
         for event in of(&events, *log) {
             let value: Value = serde_json::from_str(&event.line).unwrap();
             for path in *paths {

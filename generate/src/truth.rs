@@ -70,11 +70,12 @@ pub struct LookAlike {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventRef {
     pub log_type: Log,
+    /// As the provider writes it, with all digits that the generator has. Flow logs: the start.
     pub time: Timestamp,
     /// Line among those of its log type, from 0, not counting the header.
     pub line: u64,
     /// The provider's own identity: `eventID`, `id` of the finding, `uuid`, `_document_id`,
-    /// `auditID`. Flow logs have none.
+    /// `auditID`. The `event_uid` of the lake begins with it. Flow logs have none.
     pub provider_id: Option<String>,
     /// For flow logs: `source:port > target:port`.
     pub connection: Option<String>,

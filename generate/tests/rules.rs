@@ -29,8 +29,8 @@ struct Bench {
 fn rules() -> RuleSet {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
     let mut files = Vec::new();
-    for product in std::fs::read_dir(root).unwrap() {
-        for file in std::fs::read_dir(product.unwrap().path()).unwrap() {
+    for product in ["aws", "github", "kubernetes", "okta"] {
+        for file in std::fs::read_dir(root.join(product)).unwrap() {
             let path = file.unwrap().path();
             if path.extension().is_some_and(|e| e == "yml") {
                 let text = std::fs::read_to_string(&path).unwrap();

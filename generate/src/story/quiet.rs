@@ -8,99 +8,90 @@ use crate::kinds::By;
 use crate::rules::{self, Rule};
 use crate::shot::scanner;
 
+/// Hour, the rule that must stay quiet, why, the kind of event, who does it.
+type Row = (i64, Rule, &'static str, &'static str, u8);
+
+const ROWS: &[Row] = &[
+    (
+        9,
+        rules::ACCESS_KEY_CREATED_FOR_OTHER_USER,
+        "Jonas renews his own access key",
+        "ct.own_key",
+        JONAS,
+    ),
+    (
+        10,
+        rules::CLOUDTRAIL_TRAIL_STOPPED,
+        "an engineer tries a command from a tutorial and is refused",
+        "ct.trail_stop_denied",
+        PRIYA,
+    ),
+    (
+        11,
+        rules::S3_BUCKET_POLICY_PUBLIC,
+        "the policy denies everybody who comes without TLS",
+        "ct.policy_tls_only",
+        INES,
+    ),
+    (
+        13,
+        rules::SNAPSHOT_OR_IMAGE_SHARED_PUBLICLY,
+        "the snapshot goes to the company's own development account",
+        "ct.snapshot_to_dev",
+        INES,
+    ),
+    (
+        14,
+        rules::SECURITY_GROUP_OPEN_TO_WORLD,
+        "the load balancer is meant to be reached over HTTPS",
+        "ct.https_opened",
+        INES,
+    ),
+    (
+        14,
+        rules::CONSOLE_LOGIN_WITHOUT_MFA,
+        "single sign-on asked for the second factor",
+        "ct.sso_console",
+        PRIYA,
+    ),
+    (
+        8,
+        rules::GUARDDUTY_HIGH_SEVERITY_FINDING,
+        "archived: the exchange-rate service is known",
+        "gd.mining_archived",
+        INES,
+    ),
+    (
+        9,
+        rules::MFA_REMOVED_BY_OTHER_PERSON,
+        "Priya replaces her own phone",
+        "okta.mfa_replace_own",
+        PRIYA,
+    ),
+    (16, rules::ADMIN_PRIVILEGE_GRANTED, "a privilege is taken away", "okta.admin_revoke", INES),
+    (10, rules::DEPLOY_KEY_ADDED, "the key may only read", "gh.deploy_key_read", JONAS),
+    (9, rules::DEPLOY_KEY_ADDED, "a person's own key for a new laptop", "gh.own_key", PRIYA),
+    (
+        15,
+        rules::REPOSITORY_MADE_PUBLIC,
+        "an old public repository becomes private",
+        "gh.made_private",
+        INES,
+    ),
+    (15, rules::PERSONAL_ACCESS_TOKEN_GRANTED, "the request is denied", "gh.token_denied", INES),
+    (
+        10,
+        rules::SECRETS_LISTED_CLUSTER_WIDE,
+        "the secrets of one namespace",
+        "k8s.secrets_own",
+        JONAS,
+    ),
+    (11, rules::SECRETS_LISTED_CLUSTER_WIDE, "refused", "k8s.secrets_denied", TOM),
+    (13, rules::CLUSTER_ADMIN_BOUND, "the support team may look", "k8s.view_bound", INES),
+];
+
 pub(super) fn look_alikes(s: &mut Teller<'_>) {
-    type Row = (i64, Rule, &'static str, &'static str, u8);
-    let rows: &[Row] = &[
-        (
-            9,
-            rules::ACCESS_KEY_CREATED_FOR_OTHER_USER,
-            "Jonas renews his own access key",
-            "ct.own_key",
-            JONAS,
-        ),
-        (
-            10,
-            rules::CLOUDTRAIL_TRAIL_STOPPED,
-            "an engineer tries a command from a tutorial and is refused",
-            "ct.trail_stop_denied",
-            PRIYA,
-        ),
-        (
-            11,
-            rules::S3_BUCKET_POLICY_PUBLIC,
-            "the policy denies everybody who comes without TLS",
-            "ct.policy_tls_only",
-            INES,
-        ),
-        (
-            13,
-            rules::SNAPSHOT_OR_IMAGE_SHARED_PUBLICLY,
-            "the snapshot goes to the company's own development account",
-            "ct.snapshot_to_dev",
-            INES,
-        ),
-        (
-            14,
-            rules::SECURITY_GROUP_OPEN_TO_WORLD,
-            "the load balancer is meant to be reached over HTTPS",
-            "ct.https_opened",
-            INES,
-        ),
-        (
-            14,
-            rules::CONSOLE_LOGIN_WITHOUT_MFA,
-            "single sign-on asked for the second factor",
-            "ct.sso_console",
-            PRIYA,
-        ),
-        (
-            8,
-            rules::GUARDDUTY_HIGH_SEVERITY_FINDING,
-            "archived: the exchange-rate service is known",
-            "gd.mining_archived",
-            INES,
-        ),
-        (
-            9,
-            rules::MFA_REMOVED_BY_OTHER_PERSON,
-            "Priya replaces her own phone",
-            "okta.mfa_replace_own",
-            PRIYA,
-        ),
-        (
-            16,
-            rules::ADMIN_PRIVILEGE_GRANTED,
-            "a privilege is taken away",
-            "okta.admin_revoke",
-            INES,
-        ),
-        (10, rules::DEPLOY_KEY_ADDED, "the key may only read", "gh.deploy_key_read", JONAS),
-        (9, rules::DEPLOY_KEY_ADDED, "a person's own key for a new laptop", "gh.own_key", PRIYA),
-        (
-            15,
-            rules::REPOSITORY_MADE_PUBLIC,
-            "an old public repository becomes private",
-            "gh.made_private",
-            INES,
-        ),
-        (
-            15,
-            rules::PERSONAL_ACCESS_TOKEN_GRANTED,
-            "the request is denied",
-            "gh.token_denied",
-            INES,
-        ),
-        (
-            10,
-            rules::SECRETS_LISTED_CLUSTER_WIDE,
-            "the secrets of one namespace",
-            "k8s.secrets_own",
-            JONAS,
-        ),
-        (11, rules::SECRETS_LISTED_CLUSTER_WIDE, "refused", "k8s.secrets_denied", TOM),
-        (13, rules::CLUSTER_ADMIN_BOUND, "the support team may look", "k8s.view_bound", INES),
-    ];
-    for (hour, near, why, kind, person) in rows {
+    for (hour, near, why, kind, person) in ROWS {
         s.at(*hour, 5);
         s.quiet(*near, why, kind, |shot| shot.person = *person);
     }
