@@ -4,8 +4,8 @@
 //! text --yaml--> tree --parse--> Rule (ir) --bind to a log source--> Group --per worker--> Matcher
 //! ```
 //!
-//! Reading rule files never fails: what cannot be used is reported and left out. The
-//! [`ir`] says what a rule means; [`oracle`] evaluates it slowly and obviously, the matcher fast.
+//! [`RuleSet::load`] never fails: what cannot be used is a [`Diagnostic`] and is left out. The [`ir`]
+//! says what a rule means; [`oracle`] evaluates it slowly and obviously, the matcher fast.
 //!
 //! Invariant: this crate is pure. It knows no file system, network, clock or async runtime.
 

@@ -11,18 +11,29 @@ mod text;
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Condition, Detection, Expr, Rule};
+use crate::ir::{Condition, Detection, Expr, Position, Rule};
 use crate::yaml::{self, Kind, Node};
 
 pub use detection::Placeholders;
 use detection::Selections;
 use report::Report;
 
+/// Larger files than this are refused unread.
+const FILE_BYTES_MAX: usize = 4 << 20;
+/// A rule may have this many items, counted once for each place where they are used.
+const RULE_SIZE_MAX: usize = 100_000;
+
 /// Reads every document of a file. `path` is only for messages and for rules without id.
 pub fn file(path: &str, text: &str, placeholders: &Placeholders) -> (Vec<Rule>, Vec<Diagnostic>) {
     let mut rules = Vec::new();
     let mut diagnostics = Vec::new();
     let shared: Arc<str> = path.into();
+    if text.len() > FILE_BYTES_MAX {
+        let mut report = Report::new(path);
+        let message = format!("the file has more than {FILE_BYTES_MAX} bytes");
+        report.error(Position { line: 1, column: 1 }, "", message, None);
+        return (rules, report.diagnostics);
+    }
     for (index, (at, document)) in yaml::documents(text).into_iter().enumerate() {
         let mut report = Report::new(path);
         match document {
@@ -58,6 +69,9 @@ fn document_rule(
     let meta = meta::meta(doc, report);
     let log_source = meta::log_source(doc, report);
     let detection = detection(doc, placeholders, report)?;
+    if !report.failed && detection.size() > RULE_SIZE_MAX {
+        report.error(doc.at, "", "the rule is too large", None);
+    }
     if report.failed {
         return None;
     }
@@ -97,6 +111,25 @@ struct Read {
     items: Vec<crate::ir::Item>,
     detections: Vec<Detection>,
     conditions: Vec<Condition>,
+}
+
+impl Read {
+    /// How large the conditions are with every detection written out where it is used.
+    fn size(&self) -> usize {
+        let detections: Vec<usize> = self.detections.iter().map(|d| size(&d.expr, &[])).collect();
+        self.conditions.iter().fold(0, |sum, c| sum.saturating_add(size(&c.expr, &detections)))
+    }
+}
+
+fn size(expr: &Expr, detections: &[usize]) -> usize {
+    match expr {
+        Expr::True | Expr::False | Expr::Item(_) => 1,
+        Expr::Named(id) => detections[id.0 as usize],
+        Expr::Not(inner) => size(inner, detections),
+        Expr::And(parts) | Expr::Or(parts) => {
+            parts.iter().fold(1, |sum: usize, part| sum.saturating_add(size(part, detections)))
+        }
+    }
 }
 
 fn detection(doc: &Node, placeholders: &Placeholders, report: &mut Report<'_>) -> Option<Read> {

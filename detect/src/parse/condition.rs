@@ -15,6 +15,8 @@ struct Token<'t> {
 
 /// More parentheses and `not`s inside each other than this are refused.
 const DEPTH_MAX: usize = 100;
+/// More words and parentheses than this are refused.
+const TOKENS_MAX: usize = 5_000;
 
 /// Reads a condition. `names` are the detections in order; `used` is set for those referred to.
 pub fn parse(
@@ -32,6 +34,10 @@ pub fn parse(
         return None;
     }
     let tokens = tokens(text);
+    if tokens.len() > TOKENS_MAX {
+        report.error(node.at, "", "the condition is too long", None);
+        return None;
+    }
     let mut parser = Parser { node, tokens: &tokens, next: 0, names, used, report, depth: 0 };
     let expr = parser.either()?;
     if let Some(token) = parser.peek() {
@@ -310,6 +316,7 @@ mod tests {
         }
         assert!(parsed(&format!("{}sel_a", "not ".repeat(5000))).is_err());
         assert!(parsed(&"(".repeat(5000)).is_err());
+        assert!(parsed(&vec!["sel_a"; 3000].join(" or ")).unwrap_err().contains("too long"));
     }
 
     proptest::proptest! {

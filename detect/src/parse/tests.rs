@@ -83,6 +83,24 @@ fn two_rules_of_one_id_are_not_both_loaded() {
     assert_eq!(diagnostics[0].file, "b.yml");
 }
 
+#[test]
+fn a_rule_that_would_unfold_without_end_is_refused() {
+    let values = |n: usize| (0..n).map(|i| format!("f{i}: x")).collect::<Vec<_>>().join(", ");
+    let rule = |items: usize, uses: usize| {
+        let condition = vec!["s"; uses].join(" or not ");
+        format!(
+            "title: x\nlogsource: {{product: x}}\ndetection:\n  s: {{{}}}\n  condition: {condition}\n",
+            values(items)
+        )
+    };
+    let (rules, diagnostics) = read(&rule(1000, 1000));
+    assert_eq!((rules.len(), diagnostics.len()), (0, 1));
+    assert_eq!(diagnostics[0].message, "the rule is too large");
+    assert_eq!(read(&rule(1000, 10)).0.len(), 1);
+    let (rules, diagnostics) = read(&" ".repeat(5 << 20));
+    assert_eq!((rules.len(), diagnostics.len()), (0, 1));
+}
+
 proptest! {
     /// Whatever happens to a rule's text, reading it ends, with a rule or with a reason.
     #[test]
