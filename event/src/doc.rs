@@ -7,7 +7,7 @@
 //! Duplicate keys: every occurrence is visible, in order. A rule matches if any occurrence matches,
 //! so that repeating a key hides nothing; a column takes the first.
 
-use simd_json::{Buffers, Node, StaticNode, Tape};
+use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape};
 
 /// Index of a value in its [`Doc`]. Only meaningful for the document that it came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub struct Parser {
     tape: Option<Tape<'static>>,
 }
 
-/// Larger buffers than this are given back, so that one huge record does not pin its memory.
+/// [`Parser::trim`] gives larger buffers than this back.
 const KEEP_BYTES_MAX: usize = 4 << 20;
 
 impl Parser {
@@ -71,14 +71,10 @@ impl Parser {
     /// refusing them would let an attacker hide an event: a lone UTF-16 surrogate escape reads as
     /// U+FFFD, and a number beyond binary64 reads as its text.
     pub fn json(&mut self, bytes: &[u8]) -> Result<Doc<'_>, ParseError> {
-        if self.input.capacity() > KEEP_BYTES_MAX && bytes.len() < KEEP_BYTES_MAX / 4 {
-            *self = Self::default();
-        }
         let Self { input, mended, buffers, tape: home } = self;
-        input.clear();
-        input.extend_from_slice(bytes);
+        pad(input, bytes);
         let mut tape = home.take().unwrap_or(Tape(Vec::new())).reset();
-        let first = match simd_json::fill_tape(input, buffers, &mut tape) {
+        let first = match simd_json::fill_tape_padded(input, bytes.len(), buffers, &mut tape) {
             Ok(()) => return Ok(Doc { tape, home }),
             Err(e) => ParseError { at: e.index(), reason: in_words(e.error()) },
         };
@@ -86,10 +82,21 @@ impl Parser {
         if !mend(bytes, mended) {
             return Err(first);
         }
+        let mended_len = mended.len();
+        mended.resize(mended_len + INPUT_PADDING, b' ');
         let mut tape = tape.reset();
-        match simd_json::fill_tape(mended, buffers, &mut tape) {
+        match simd_json::fill_tape_padded(mended, mended_len, buffers, &mut tape) {
             Ok(()) => Ok(Doc { tape, home }),
             Err(_) => Err(first),
+        }
+    }
+
+    /// Gives large buffers back, so that one huge record does not pin its memory. For now and then,
+    /// such as the end of a batch.
+    pub fn trim(&mut self) {
+        let tape = self.tape.as_ref().map_or(0, |t| t.0.capacity() * size_of::<Node<'_>>());
+        if self.input.capacity().max(self.mended.capacity()).max(tape) > KEEP_BYTES_MAX {
+            *self = Self::default();
         }
     }
 
@@ -125,6 +132,14 @@ fn in_words(error: &simd_json::ErrorType) -> String {
         words.extend(c.to_lowercase());
     }
     words
+}
+
+/// Fills `input` with the record and the padding that the parser reads past its end.
+fn pad(input: &mut Vec<u8>, bytes: &[u8]) {
+    input.clear();
+    input.reserve(bytes.len() + INPUT_PADDING);
+    input.extend_from_slice(bytes);
+    input.resize(bytes.len() + INPUT_PADDING, b' ');
 }
 
 /// A parsed record. See the module documentation.

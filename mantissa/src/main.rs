@@ -1,1 +1,43 @@
-fn main() {}
+//! `mantissa`, the program. See the library beside it.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use mantissa::{cli::Cli, command, report};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(e) = start_logging(&cli) {
+        report::error(&e);
+        return ExitCode::from(2);
+    }
+    // Two TLS libraries could be linked one day; the choice is made here, once.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed before");
+    }
+    match command::dispatch(cli.command) {
+        Ok(code) => code,
+        Err(e) if report::is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            report::error(&e);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Logs go to standard error; standard output is data only.
+fn start_logging(cli: &Cli) -> anyhow::Result<()> {
+    let filter =
+        EnvFilter::try_new(&cli.log).map_err(|e| anyhow::anyhow!("--log {}: {e}", cli.log))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if cli.log_json {
+        builder.json().init()
+    } else {
+        builder.init()
+    }
+    Ok(())
+}

@@ -37,6 +37,7 @@ pub(crate) fn always() -> [(&'static str, FileKind, Vec<ColumnSpec>); 2] {
         ("log_type", Text),
         ("stage", Text),
         ("reason", Text),
+        ("byte_count", Int),
         ("bytes", Binary),
     ];
     [

@@ -18,7 +18,7 @@ use super::plan::Namer;
 const BATCH_BYTES_MAX: usize = 16 << 20;
 
 /// Columns of `dead_letters`. `partition` and `index` are words of SQL, hence the longer names.
-const DEAD_LETTER_COLUMNS: [(&str, ColumnKind); 10] = [
+const DEAD_LETTER_COLUMNS: [(&str, ColumnKind); 11] = [
     ("dead_id", ColumnKind::Text),
     ("received_at", ColumnKind::Time),
     ("source", ColumnKind::Text),
@@ -28,6 +28,7 @@ const DEAD_LETTER_COLUMNS: [(&str, ColumnKind); 10] = [
     ("log_type", ColumnKind::Text),
     ("stage", ColumnKind::Text),
     ("reason", ColumnKind::Text),
+    ("byte_count", ColumnKind::Int),
     ("bytes", ColumnKind::Binary),
 ];
 
@@ -124,6 +125,7 @@ fn dead_letter_batch(letters: &[&DeadLetter], columns: &[ColumnSpec]) -> RecordB
         text(&|l| l.log_type.to_string()),
         text(&|l| l.stage.as_str().into()),
         text(&|l| l.reason.clone()),
+        int(&|l| l.bytes.len() as u64),
         Arc::new(BinaryArray::from_iter_values(letters.iter().map(|l| &l.bytes))),
     ];
     RecordBatch::try_new(arrays::arrow_schema(columns), arrays)

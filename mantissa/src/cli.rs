@@ -1,0 +1,340 @@
+//! The command line, as typed. What a command does lives in `command/`, one file each.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Mantissa Log: collects audit logs, detects with Sigma rules, alerts, and keeps everything in a
+/// lake of Parquet that answers SQL.
+#[derive(Debug, Parser)]
+#[command(name = "mantissa", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Log lines as JSON instead of text.
+    #[arg(long, global = true)]
+    pub log_json: bool,
+    /// What to log, in `tracing` filter form: `info`, `debug`, `mantissa=debug,ingest=trace`.
+    #[arg(long, global = true, env = "MANTISSA_LOG", default_value = "warn")]
+    pub log: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the pipeline of a configuration file.
+    Run(Run),
+    /// Check a configuration file: everything is resolved and compiled, nothing is started.
+    Check(ConfigFile),
+    /// Print the JSON Schema of the configuration file.
+    Schema,
+    /// Read files or standard input into a lake, without a configuration file.
+    Ingest(Ingest),
+    /// Print the common columns of each line of a file.
+    Normalize(Normalize),
+    /// Sigma rules: check, test, evaluate.
+    #[command(subcommand)]
+    Rules(Rules),
+    /// Ask the lake with SQL.
+    Query(Query),
+    /// The lake: verify it, list it.
+    #[command(subcommand)]
+    Lake(LakeCommand),
+    /// Records that could not be stored as events.
+    #[command(subcommand)]
+    Deadletters(Deadletters),
+    /// Alerts and their deliveries.
+    #[command(subcommand)]
+    Alerts(Alerts),
+    /// Watch events or matches of a running process.
+    Tap(Tap),
+    /// Write logs of a made-up company: a day with hidden attacks, or load of any size.
+    Generate(Generate),
+    /// Show the product: a generated day through the real pipeline, attacks found and missed.
+    Demo(Demo),
+}
+
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration file.
+    #[arg(short, long = "config", default_value = "mantissa.yaml")]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Stop when every source has come to its end and everything is committed.
+    #[arg(long)]
+    pub until_end: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Ingest {
+    /// What the records are, `aws.cloudtrail`.
+    #[arg(long)]
+    pub log_type: String,
+    /// The lake: a folder or `s3://bucket/prefix`.
+    #[arg(long, default_value = "lake")]
+    pub lake: String,
+    /// Rules to run: files or folders. May be given several times.
+    #[arg(long)]
+    pub rules: Vec<PathBuf>,
+    /// Do not run the rules that come with the program.
+    #[arg(long)]
+    pub no_builtin_rules: bool,
+    /// Append alerts to this file, one JSON object a line.
+    #[arg(long)]
+    pub alerts: Option<PathBuf>,
+    /// Log types of your own: files or folders.
+    #[arg(long)]
+    pub log_types: Vec<PathBuf>,
+    /// Worker threads; 0 = one for each processor.
+    #[arg(long, default_value_t = 0)]
+    pub workers: usize,
+    /// The summary as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Files to read; `-` is standard input. Gzip and zstd are recognised.
+    #[arg(required = true)]
+    pub files: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Normalize {
+    /// What the lines are, `okta.system`.
+    #[arg(long)]
+    pub log_type: String,
+    /// Log types of your own: files or folders.
+    #[arg(long)]
+    pub log_types: Vec<PathBuf>,
+    /// The file; `-` is standard input.
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Rules {
+    /// Report every problem of rule files, like a compiler.
+    Check {
+        /// Files or folders. Default: the rules that come with the program.
+        paths: Vec<PathBuf>,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+    /// Run the cases beside the rules (`<rule>.cases.ndjson`).
+    Test {
+        /// Files or folders. Default: the rules that come with the program.
+        paths: Vec<PathBuf>,
+        /// Log types of your own: files or folders.
+        #[arg(long)]
+        log_types: Vec<PathBuf>,
+    },
+    /// Evaluate rules on the events of a file; one NDJSON line a match.
+    Eval(RulesEval),
+}
+
+#[derive(Debug, Args)]
+pub struct RulesEval {
+    /// Files or folders of rules. May be given several times.
+    #[arg(long, required = true)]
+    pub rules: Vec<PathBuf>,
+    /// The events are of this log type: its aliases apply.
+    #[arg(long, conflicts_with_all = ["product", "logsource_tsv"])]
+    pub log_type: Option<String>,
+    /// With `--log-type`: match the vendor's fields as they are.
+    #[arg(long, requires = "log_type")]
+    pub no_aliases: bool,
+    /// The events' log source.
+    #[arg(long, conflicts_with = "logsource_tsv")]
+    pub product: Option<String>,
+    #[arg(long, requires = "product")]
+    pub category: Option<String>,
+    #[arg(long, requires = "product")]
+    pub service: Option<String>,
+    /// One line an event: product, category, service, separated by tabs; `none` = has none, empty =
+    /// unknown.
+    #[arg(long)]
+    pub logsource_tsv: Option<PathBuf>,
+    /// With `--logsource-tsv`: a rule for a wide category (`registry_event`) also applies to events of
+    /// its narrow ones (`registry_set`), as it does everywhere else. Without this the table is taken
+    /// literally.
+    #[arg(long, requires = "logsource_tsv")]
+    pub category_hierarchy: bool,
+    #[arg(long, value_enum, default_value_t = EngineName::Fast)]
+    pub engine: EngineName,
+    /// Events, one JSON object a line; `-` is standard input.
+    pub events: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum EngineName {
+    Fast,
+    Oracle,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RowFormat {
+    Table,
+    Json,
+    Ndjson,
+    Csv,
+}
+
+/// Which lake a command reads.
+#[derive(Debug, Args)]
+pub struct LakeArgs {
+    /// The lake: a folder or `s3://bucket/prefix`.
+    #[arg(long, default_value = "lake")]
+    pub lake: String,
+    /// Take the lake (and its credentials) from this configuration file instead.
+    #[arg(short, long)]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Query {
+    /// One SELECT.
+    pub sql: String,
+    #[command(flatten)]
+    pub lake: LakeArgs,
+    #[arg(long, value_enum, default_value_t = RowFormat::Table)]
+    pub format: RowFormat,
+    /// Stop after this many seconds.
+    #[arg(long, default_value_t = 300)]
+    pub timeout_s: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LakeCommand {
+    /// Prove that nothing is missing, doubled or altered.
+    Verify {
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Read every byte.
+        #[arg(long)]
+        deep: bool,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Deadletters {
+    /// The newest dead letters.
+    List {
+        #[command(flatten)]
+        lake: LakeArgs,
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        #[arg(long, value_enum, default_value_t = RowFormat::Table)]
+        format: RowFormat,
+    },
+    /// One dead letter, with its bytes on standard output.
+    Show {
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Its `dead_id`.
+        id: String,
+    },
+    /// Send dead letters through the pipeline again, after the cause is mended.
+    Redrive {
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Log types of your own: files or folders.
+        #[arg(long)]
+        log_types: Vec<PathBuf>,
+        /// Only these `dead_id`s; without any, all that were not redriven yet.
+        ids: Vec<String>,
+    },
+}
+
+/// Where the outbox of a process is.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// The configuration file of the process.
+    #[arg(short, long, conflicts_with = "state_dir")]
+    pub config: Option<PathBuf>,
+    /// Its state folder; default `lake/_state`.
+    #[arg(long)]
+    pub state_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Alerts {
+    /// Alerts and what became of them.
+    List {
+        #[command(flatten)]
+        state: StateArgs,
+        /// Only deliveries in this state.
+        #[arg(long, value_parser = ["pending", "sent", "parked", "suppressed"])]
+        status: Option<String>,
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+    /// Try parked deliveries again: all of them, or those of the given alerts.
+    Retry {
+        #[command(flatten)]
+        state: StateArgs,
+        ids: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Tap {
+    #[arg(value_enum)]
+    pub what: TapWhat,
+    /// The console of the running process.
+    #[arg(long, default_value = "http://127.0.0.1:9600")]
+    pub url: String,
+    /// Its bearer token.
+    #[arg(long, env = "MANTISSA_CONSOLE_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// Only this log type.
+    #[arg(long)]
+    pub log_type: Option<String>,
+    /// Only matches of this rule id.
+    #[arg(long)]
+    pub rule: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TapWhat {
+    Events,
+    Matches,
+}
+
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// The folder to write to, or `-` for load on standard output.
+    #[arg(long, default_value = "generated")]
+    pub out: String,
+    /// The same seed writes the same bytes.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// First day, `2026-03-17`. Default: yesterday.
+    #[arg(long)]
+    pub start: Option<String>,
+    /// Load instead of a day: this many events (0 = endless).
+    #[arg(long)]
+    pub events: Option<u64>,
+    /// Load of this log type only; default a mix of all.
+    #[arg(long)]
+    pub log_type: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Where the generated logs and the lake go. Emptied first if an earlier demo made it.
+    #[arg(long, default_value = "demo")]
+    pub dir: PathBuf,
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+}

@@ -1,0 +1,32 @@
+//! `mantissa check` and `mantissa schema`.
+
+use std::process::ExitCode;
+
+use crate::cli::ConfigFile;
+use crate::config::{self, Config};
+use crate::{plan, report};
+
+/// Resolves and compiles everything, starts nothing.
+pub fn check(args: &ConfigFile) -> anyhow::Result<ExitCode> {
+    let plan = plan::plan(config::load(&args.config)?)?;
+    for note in &plan.notes {
+        report::note(&format!("warning: {note}\n"));
+    }
+    report::out(&format!(
+        "{} is good: {}, {}, {}, {}, lake {}\n",
+        args.config.display(),
+        report::plural(plan.sources.len() as u64, "source", "sources"),
+        report::plural(plan.rules.rules().len() as u64, "rule", "rules"),
+        report::plural(plan.destinations.len() as u64, "destination", "destinations"),
+        report::plural(plan.notes.len() as u64, "warning", "warnings"),
+        plan.lake.url,
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the JSON Schema of the configuration.
+pub fn schema() -> anyhow::Result<ExitCode> {
+    let schema = schemars::schema_for!(Config);
+    report::out(&format!("{}\n", serde_json::to_string_pretty(&schema)?))?;
+    Ok(ExitCode::SUCCESS)
+}

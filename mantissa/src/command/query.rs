@@ -1,0 +1,35 @@
+//! `mantissa query`.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ::query::{Format, Limits};
+
+use crate::cli::{Query, RowFormat};
+
+/// Runs one SELECT and streams its rows to standard output.
+pub fn run(args: &Query) -> anyhow::Result<ExitCode> {
+    let options = super::lake_options(&args.lake)?;
+    super::block_on(async {
+        let engine = super::engine(&options).await?;
+        let limits =
+            Limits { time_max: Some(Duration::from_secs(args.timeout_s)), ..Limits::default() };
+        let rows = engine.sql(&args.sql, limits).await?;
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        ::query::write(rows, args.format.into(), &mut out).await?;
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+impl From<RowFormat> for Format {
+    fn from(format: RowFormat) -> Self {
+        match format {
+            RowFormat::Table => Format::Table,
+            RowFormat::Json => Format::Json,
+            RowFormat::Ndjson => Format::Ndjson,
+            RowFormat::Csv => Format::Csv,
+        }
+    }
+}

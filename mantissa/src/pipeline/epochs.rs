@@ -1,0 +1,223 @@
+//! Deciding when an epoch ends, committing it, and telling the sources what is finished.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use ingest::{EmitterReceiver, FinishedSender};
+use sink::lake::{Committed, Kind, Lake, Part};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::{Shared, Tally, Workers};
+use crate::report;
+
+/// When an epoch ends and whom to tell.
+pub struct Epochs {
+    pub lake: Lake,
+    /// Longest time that a record waits for its commit to begin.
+    pub epoch_max: Duration,
+    /// An epoch is cut when its rows take about this much memory.
+    pub epoch_bytes_max: usize,
+    /// By source name: where finished spans go.
+    pub finished: HashMap<Arc<str>, FinishedSender>,
+    /// The tally so far, for progress; written after each commit.
+    pub tally: watch::Sender<Tally>,
+    /// Whether the last attempt to commit failed, and why: for `/readyz`.
+    pub trouble: watch::Sender<Option<String>>,
+}
+
+type Commit = JoinHandle<anyhow::Result<(Lake, Committed)>>;
+
+/// Runs until intake is closed (all sources have ended) and everything is committed. Returns the
+/// tally. After `deadline` has been set, gives up at that moment: what is not committed is not
+/// acknowledged and comes again.
+pub async fn drive(
+    mut intake: EmitterReceiver,
+    mut workers: Workers,
+    shared: &Arc<Shared>,
+    epochs: Epochs,
+    mut deadline: watch::Receiver<Option<Instant>>,
+) -> anyhow::Result<Tally> {
+    let tally = epochs.tally.clone();
+    let run = async {
+        let mut open = Open::new(epochs);
+        loop {
+            let (due, full) = (open.due(shared), open.is_full(shared));
+            tokio::select! {
+                biased;
+                done = open.committed() => open.finish(done?)?,
+                () = due => open.cut(&mut workers).await?,
+                envelope = intake.recv(), if !full => match envelope {
+                    Some(envelope) => {
+                        open.began.get_or_insert_with(Instant::now);
+                        workers.dispatch(envelope).await?;
+                    }
+                    None => break,
+                },
+            }
+        }
+        open.drain(&mut workers).await
+    };
+    let outcome = tokio::select! {
+        outcome = run => outcome,
+        () = passed(&mut deadline) => Err(anyhow::anyhow!(
+            "the time to stop ran out; what was not committed will be read again"
+        )),
+    };
+    if outcome.is_err() {
+        shared.give_up.store(true, Ordering::Relaxed);
+    }
+    outcome?;
+    workers.stop();
+    let tally = tally.borrow().clone();
+    Ok(tally)
+}
+
+/// Waits until a deadline is set and has passed.
+async fn passed(deadline: &mut watch::Receiver<Option<Instant>>) {
+    let at = match deadline.wait_for(Option::is_some).await {
+        Ok(at) => *at,
+        Err(_) => None,
+    };
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The open epoch and the commit in flight, of which there is at most one.
+struct Open {
+    /// `None` while a commit has it.
+    lake: Option<Lake>,
+    commit: Option<Commit>,
+    pending: Tally,
+    began: Option<Instant>,
+    epochs: Settings,
+}
+
+struct Settings {
+    epoch_max: Duration,
+    epoch_bytes_max: usize,
+    finished: HashMap<Arc<str>, FinishedSender>,
+    tally: watch::Sender<Tally>,
+    trouble: watch::Sender<Option<String>>,
+}
+
+impl Open {
+    fn new(epochs: Epochs) -> Self {
+        let Epochs { lake, epoch_max, epoch_bytes_max, finished, tally, trouble } = epochs;
+        Self {
+            lake: Some(lake),
+            commit: None,
+            pending: Tally::default(),
+            began: None,
+            epochs: Settings { epoch_max, epoch_bytes_max, finished, tally, trouble },
+        }
+    }
+
+    /// The next epoch is full while the one before is still being committed: intake waits.
+    fn is_full(&self, shared: &Shared) -> bool {
+        self.commit.is_some()
+            && shared.buffered_bytes.load(Ordering::Relaxed) >= self.epochs.epoch_bytes_max
+    }
+
+    /// Ready when the open epoch should be cut and no commit is in flight.
+    fn due<'s>(&self, shared: &'s Shared) -> impl Future<Output = ()> + use<'s> {
+        let began = self.began.filter(|_| self.commit.is_none());
+        let (epoch_max, bytes_max) = (self.epochs.epoch_max, self.epochs.epoch_bytes_max);
+        async move {
+            let Some(began) = began else { return std::future::pending().await };
+            loop {
+                let left = epoch_max.saturating_sub(began.elapsed());
+                let full = shared.buffered_bytes.load(Ordering::Relaxed) >= bytes_max;
+                if full || left.is_zero() {
+                    return;
+                }
+                // Workers fill the epoch meanwhile; fullness is looked at again soon.
+                tokio::time::sleep(left.min(Duration::from_millis(20))).await;
+            }
+        }
+    }
+
+    async fn cut(&mut self, workers: &mut Workers) -> anyhow::Result<()> {
+        self.began = None;
+        let parts = workers.cut().await?;
+        let Some(lake) = self.lake.take() else {
+            unreachable!("an epoch is cut only when no commit is in flight");
+        };
+        self.pending.add(&parts);
+        let trouble = self.epochs.trouble.clone();
+        self.commit = Some(tokio::spawn(commit(lake, parts, trouble)));
+        Ok(())
+    }
+
+    /// The result of the commit in flight; never ready without one.
+    async fn committed(&mut self) -> anyhow::Result<(Lake, Committed)> {
+        match &mut self.commit {
+            Some(commit) => commit.await.context("the commit task panicked")?,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Acknowledges: every span of the epoch goes back to its source, by value.
+    fn finish(&mut self, (lake, committed): (Lake, Committed)) -> anyhow::Result<()> {
+        self.commit = None;
+        self.lake = Some(lake);
+        self.pending.epochs += 1;
+        self.pending.files += committed.files.len() as u64;
+        self.pending.lake_bytes += committed.files.iter().map(|f| f.bytes).sum::<u64>();
+        self.epochs.tally.send_replace(self.pending.clone());
+        for span in committed.spans {
+            if let Some(source) = self.epochs.finished.get(&span.key.source) {
+                source.finish(span);
+            }
+        }
+        Ok(())
+    }
+
+    /// After intake has closed: commits what is left.
+    async fn drain(&mut self, workers: &mut Workers) -> anyhow::Result<()> {
+        if self.commit.is_some() {
+            let done = self.committed().await?;
+            self.finish(done)?;
+        }
+        if self.began.is_some() {
+            self.cut(workers).await?;
+            let done = self.committed().await?;
+            self.finish(done)?;
+        }
+        Ok(())
+    }
+}
+
+/// Commits one epoch, trying again for as long as it takes: a full disk or an unreachable store stops
+/// the stream, never loses it.
+async fn commit(
+    mut lake: Lake,
+    parts: Vec<Part>,
+    trouble: watch::Sender<Option<String>>,
+) -> anyhow::Result<(Lake, Committed)> {
+    let mut pause = Duration::from_millis(200);
+    let mut attempt = lake.commit(parts).await;
+    loop {
+        match attempt {
+            Ok(committed) => {
+                trouble.send_replace(None);
+                return Ok((lake, committed));
+            }
+            Err(e) if e.kind() != Kind::Store => return Err(e.into()),
+            Err(e) => {
+                metrics::counter!("mantissa_commit_failures_total").increment(1);
+                let text = report::chain(&e);
+                tracing::error!("the epoch cannot be committed, trying again: {text}");
+                trouble.send_replace(Some(text));
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(30));
+        attempt = lake.retry().await;
+    }
+}

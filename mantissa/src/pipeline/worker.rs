@@ -1,0 +1,384 @@
+//! Worker threads: each takes whole batches, keeps its rows of the open epoch, and hands them over
+//! when the epoch is cut.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use console::Tap;
+use detect::Engine;
+use enrich::FactsInput;
+use event::{Alert, AlertId, Batch, DeadLetter, LogType, Parser, Record, Stage, Timestamp};
+use ingest::Envelope;
+use normalize::{Mapped, Reject};
+use sink::lake::{Part, SpanOutcome, Window};
+use tokio::sync::{mpsc, oneshot};
+
+use super::detection::Detection;
+use super::stream::{Origin, Stream, Verdict};
+
+/// Batches waiting in a worker's queue; what they hold is bounded by the emitter's byte permits.
+const QUEUE_BATCHES: usize = 4;
+
+/// What all workers use.
+pub struct Shared {
+    pub detection: ArcSwap<Detection>,
+    pub window: Arc<Window>,
+    pub alerts: Arc<dyn AlertSink>,
+    pub tap: Tap,
+    pub late_after_ns: i64,
+    /// About the bytes that the open epoch's rows, dead letters and alerts take in memory.
+    pub buffered_bytes: AtomicUsize,
+    pub records: AtomicU64,
+    pub alert_count: AtomicU64,
+    /// Set when the process gives up on draining: a worker stops waiting for the outbox.
+    pub give_up: std::sync::atomic::AtomicBool,
+}
+
+/// Where alerts become durable. The outbox in the program; a list in tests.
+pub trait AlertSink: Send + Sync {
+    /// Returns once the alerts are durable; inserting one again changes nothing.
+    fn insert(&self, alerts: &[Alert]) -> anyhow::Result<()>;
+}
+
+enum Job {
+    Batch(Envelope),
+    Cut(oneshot::Sender<Part>),
+}
+
+/// The running threads.
+pub struct Workers {
+    queues: Vec<mpsc::Sender<Job>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    next: usize,
+}
+
+impl Workers {
+    /// Starts `count` threads.
+    pub fn start(count: usize, shared: &Arc<Shared>) -> anyhow::Result<Self> {
+        let mut queues = Vec::with_capacity(count);
+        let mut threads = Vec::with_capacity(count);
+        for number in 0..count {
+            let (queue, jobs) = mpsc::channel(QUEUE_BATCHES);
+            let worker = Worker::new(Arc::clone(shared));
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || worker.work(jobs))
+                .context("cannot start a worker thread")?;
+            queues.push(queue);
+            threads.push(thread);
+        }
+        Ok(Self { queues, threads, next: 0 })
+    }
+
+    /// Gives a batch to a worker that has room, else waits for the next in turn.
+    pub async fn dispatch(&mut self, envelope: Envelope) -> anyhow::Result<()> {
+        let count = self.queues.len();
+        for step in 0..count {
+            let at = (self.next + step) % count;
+            if let Ok(room) = self.queues[at].try_reserve() {
+                room.send(Job::Batch(envelope));
+                self.next = at + 1;
+                return Ok(());
+            }
+        }
+        let at = self.next % count;
+        self.next = at + 1;
+        self.queues[at]
+            .send(Job::Batch(envelope))
+            .await
+            .map_err(|_| anyhow::anyhow!("worker {at} has ended"))
+    }
+
+    /// The barrier: every batch dispatched before is in the parts, none after.
+    pub async fn cut(&mut self) -> anyhow::Result<Vec<Part>> {
+        let mut answers = Vec::with_capacity(self.queues.len());
+        for queue in &self.queues {
+            let (answer, part) = oneshot::channel();
+            queue
+                .send(Job::Cut(answer))
+                .await
+                .map_err(|_| anyhow::anyhow!("a worker has ended"))?;
+            answers.push(part);
+        }
+        let mut parts = Vec::with_capacity(answers.len());
+        for answer in answers {
+            parts.push(answer.await.context("a worker ended before the epoch")?);
+        }
+        Ok(parts)
+    }
+
+    /// Lets the threads end and waits for them.
+    pub fn stop(self) {
+        drop(self.queues);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    generation: u64,
+    streams: HashMap<LogType, Stream>,
+    parser: Parser,
+    part: Part,
+    alerts: Vec<Alert>,
+    /// Bytes of this worker's open part already counted in `Shared::buffered_bytes`.
+    counted: usize,
+    extra_bytes: usize,
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            generation: shared.detection.load().generation,
+            shared,
+            streams: HashMap::new(),
+            parser: Parser::default(),
+            part: Part::default(),
+            alerts: Vec::new(),
+            counted: 0,
+            extra_bytes: 0,
+        }
+    }
+
+    fn work(mut self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(job) = jobs.blocking_recv() {
+            match job {
+                Job::Batch(envelope) => {
+                    if let Err(e) = self.batch(&envelope.batch) {
+                        // The batch is in no part, so it is never acknowledged and comes again.
+                        tracing::error!("worker stops: {e:#}");
+                        return;
+                    }
+                }
+                Job::Cut(answer) => {
+                    let part = self.cut();
+                    if answer.send(part).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn batch(&mut self, batch: &Batch) -> anyhow::Result<()> {
+        self.follow_reload();
+        let mut outcome = SpanOutcome {
+            span: batch.span.clone(),
+            received: batch.received(),
+            stored: 0,
+            duplicates: 0,
+            dead: 0,
+            dropped: 0,
+        };
+        for record in &batch.records {
+            match self.record(batch, record) {
+                Ok(Verdict::Stored(_)) => outcome.stored += 1,
+                Ok(Verdict::Duplicate) => outcome.duplicates += 1,
+                Err(reject) => {
+                    outcome.dead += 1;
+                    self.bury(dead_letter(batch, record, reject));
+                }
+            }
+        }
+        for reject in &batch.rejects {
+            outcome.dead += 1;
+            self.bury(reject.clone());
+        }
+        self.send_alerts()?;
+        self.part.redriven.extend_from_slice(&batch.redrives);
+        self.part.spans.push(outcome);
+        self.shared.records.fetch_add(batch.received(), Ordering::Relaxed);
+        self.count_bytes();
+        self.parser.trim();
+        Ok(())
+    }
+
+    /// Takes one record. A panic in here is a bug of ours and costs this record a dead letter, not
+    /// the process.
+    fn record(&mut self, batch: &Batch, record: &Record) -> Result<Verdict, Reject> {
+        let Self { shared, streams, parser, alerts, .. } = self;
+        if !streams.contains_key(&batch.log_type) {
+            let detection = shared.detection.load();
+            let compiled =
+                detection.compile(&batch.log_type, Engine::Fast).ok_or_else(|| Reject {
+                    stage: Stage::Map,
+                    reason: format!("there is no log type `{}`", batch.log_type),
+                })?;
+            streams.insert(batch.log_type.clone(), Stream::new(compiled));
+        }
+        let Some(stream) = streams.get_mut(&batch.log_type) else {
+            unreachable!("inserted above");
+        };
+        let bytes = &batch.bytes[record.range.clone()];
+        let header = record.header.clone().map(|range| &batch.bytes[range]);
+        let origin = Origin {
+            key: &batch.span.key,
+            at: record.at,
+            index: record.index,
+            now: batch.received_at,
+            late_after_ns: shared.late_after_ns,
+        };
+        let mut seen = |uid| shared.window.seen(uid, batch.received_at);
+        let mut stored = None;
+        let taken = catch_unwind(AssertUnwindSafe(|| {
+            let verdict = stream.take(parser, bytes, header, &origin, &mut seen)?;
+            if let Verdict::Stored(mapped) = verdict {
+                stored = Some(verdict);
+                after_stored(shared, stream, batch, mapped, alerts);
+            }
+            Ok(verdict)
+        }));
+        taken.unwrap_or_else(|_| {
+            tracing::error!(log_type = %batch.log_type, at = record.at, "a record made us panic");
+            *parser = Parser::default();
+            match stored {
+                // The row is complete; what failed is telling about it.
+                Some(verdict) => Ok(verdict),
+                None => {
+                    stream.rows.abandon_row();
+                    let reason = "internal error while storing this record".to_owned();
+                    Err(Reject { stage: Stage::Store, reason })
+                }
+            }
+        })
+    }
+
+    fn bury(&mut self, letter: DeadLetter) {
+        self.extra_bytes += letter.bytes.len() + letter.reason.len() + 200;
+        self.part.dead_letters.push(letter);
+    }
+
+    /// Makes the batch's alerts durable before the batch counts as done. Waits as long as it takes:
+    /// an alert is never dropped because the disk is full.
+    fn send_alerts(&mut self) -> anyhow::Result<()> {
+        if self.alerts.is_empty() {
+            return Ok(());
+        }
+        let mut pause_ms = 100;
+        while let Err(e) = self.shared.alerts.insert(&self.alerts) {
+            if self.shared.give_up.load(Ordering::Relaxed) {
+                return Err(e.context("alerts could not be made durable before the end"));
+            }
+            tracing::error!("alerts cannot be made durable, trying again: {e:#}");
+            std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+            pause_ms = (pause_ms * 2).min(5_000);
+        }
+        self.shared.alert_count.fetch_add(self.alerts.len() as u64, Ordering::Relaxed);
+        self.extra_bytes += self.alerts.len() * 2_048;
+        self.part.alerts.append(&mut self.alerts);
+        Ok(())
+    }
+
+    fn count_bytes(&mut self) {
+        let rows: usize = self.streams.values().map(|s| s.rows.bytes()).sum();
+        let have =
+            rows + self.extra_bytes + self.part.tables.iter().map(|r| r.bytes()).sum::<usize>();
+        if have >= self.counted {
+            self.shared.buffered_bytes.fetch_add(have - self.counted, Ordering::Relaxed);
+        }
+        self.counted = self.counted.max(have);
+    }
+
+    fn cut(&mut self) -> Part {
+        self.part.tables.extend(self.streams.values_mut().filter_map(Stream::cut));
+        self.shared.buffered_bytes.fetch_sub(self.counted, Ordering::Relaxed);
+        self.counted = 0;
+        self.extra_bytes = 0;
+        std::mem::take(&mut self.part)
+    }
+
+    /// After a reload the streams are compiled anew; rows of the open epoch are kept.
+    fn follow_reload(&mut self) {
+        let generation = self.shared.detection.load().generation;
+        if generation != self.generation {
+            self.generation = generation;
+            self.part.tables.extend(self.streams.values_mut().filter_map(Stream::cut));
+            self.streams.clear();
+        }
+    }
+}
+
+fn dead_letter(batch: &Batch, record: &Record, reject: Reject) -> DeadLetter {
+    DeadLetter {
+        key: batch.span.key.clone(),
+        at: record.at,
+        index: record.index,
+        log_type: batch.log_type.clone(),
+        stage: reject.stage,
+        reason: reject.reason,
+        bytes: batch.record(record),
+        received_at: batch.received_at,
+    }
+}
+
+/// Raises alerts for the matches of the row just stored, and shows it to whoever watches.
+fn after_stored(
+    shared: &Shared,
+    stream: &Stream,
+    batch: &Batch,
+    mapped: Mapped,
+    alerts: &mut Vec<Alert>,
+) {
+    let row = stream.rows.len() - 1;
+    shared.tap.event(batch.log_type.as_str(), || {
+        serde_json::Value::from(stream.rows.json(row)).to_string()
+    });
+    for hit in &stream.hits {
+        let rule = stream.compiled.group.rule(*hit);
+        let alert = alert(stream, batch, mapped, &rule.info, row);
+        shared.tap.matched(&alert.log_type, &alert.rule.id, &alert.rule.title, || {
+            serde_json::to_string(&alert).unwrap_or_default()
+        });
+        alerts.push(alert);
+    }
+}
+
+fn alert(
+    stream: &Stream,
+    batch: &Batch,
+    mapped: Mapped,
+    rule: &event::alert::RuleInfo,
+    row: usize,
+) -> Alert {
+    let mut event = stream.rows.json(row);
+    event.retain(|name, _| normalize::columns::index_of(name).is_some());
+    let event_uid = match event.get("event_uid") {
+        Some(serde_json::Value::String(uid)) => uid.clone(),
+        _ => mapped.uid.to_string(),
+    };
+    let detected_at = super::now();
+    let hour_of = if mapped.late { batch.received_at } else { mapped.event_time };
+    Alert {
+        alert_id: AlertId::of_event(&rule.id, &event_uid),
+        facts: enrich::facts(&FactsInput {
+            rule,
+            log_type: batch.log_type.as_str(),
+            event_time: mapped.event_time,
+            detected_at,
+            event: &event,
+        }),
+        rule: rule.clone(),
+        source: batch.span.key.source.to_string(),
+        log_type: batch.log_type.to_string(),
+        event_uid,
+        event_time: mapped.event_time,
+        detected_at,
+        lake_partition: lake_partition(&batch.log_type, hour_of),
+        event,
+        dedup_key: String::new(),
+    }
+}
+
+/// The lake folder of a time, `aws_cloudtrail/dt=2026-03-01/hr=09`.
+fn lake_partition(log_type: &LogType, time: Timestamp) -> String {
+    let (y, m, d, h, ..) = time.civil();
+    format!("{}/dt={y:04}-{m:02}-{d:02}/hr={h:02}", log_type.table())
+}

@@ -1,0 +1,175 @@
+//! *config → plan*: everything resolved and compiled, nothing started. No network, no thread, no file is
+//! written here; files that the configuration names are read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use detect::{Diagnostic, RuleSet, Severity};
+use event::Secret;
+use ingest::{HttpOptions, SourceConfig};
+use normalize::Catalog;
+use normalize::redact::{RedactOptions, Redactor};
+use sink::destinations::DestinationConfig;
+use sink::lake::LakeOptions;
+use sink::routing::RouteConfig;
+
+use crate::config::{Config, RulesConfig};
+use crate::files;
+
+/// What will run.
+pub struct Plan {
+    pub lake: LakeOptions,
+    pub state_dir: PathBuf,
+    pub workers: usize,
+    pub catalog: Arc<Catalog>,
+    pub rules: Arc<RuleSet>,
+    pub rules_config: RulesConfig,
+    /// Without a key; [`crate::run`] takes the state folder's own then.
+    pub redaction: RedactOptions,
+    pub sources: BTreeMap<String, SourceConfig>,
+    pub destinations: BTreeMap<String, DestinationConfig>,
+    pub routes: Vec<RouteConfig>,
+    pub console: Option<console::Options>,
+    /// What is worth knowing but stops nothing: refused rules, rules that can never fire.
+    pub notes: Vec<String>,
+}
+
+/// Resolves a configuration. Fails on what cannot run; reports the rest in [`Plan::notes`].
+pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
+    let mut notes = Vec::new();
+    let catalog = catalog(&config.log_types)?;
+    let (rules, refused) = rules(&config.rules)?;
+    notes.extend(refused);
+    for (name, source) in &config.sources {
+        if catalog.get(&source.log_type).is_none() {
+            bail!(
+                "source `{name}`: there is no log type `{}`; known: {}",
+                source.log_type,
+                catalog.names().collect::<Vec<_>>().join(", ")
+            );
+        }
+        source.build(name)?;
+    }
+    sink::dispatch::check(&config.routes, &config.destinations)?;
+    notes.extend(dead_rules(
+        &catalog,
+        &rules,
+        config.sources.values().map(|s| s.log_type.as_str()),
+    ));
+    let state_dir = state_dir(config.state_dir, &config.lake.url);
+    for source in config.sources.values_mut() {
+        if let Some(http) = &mut source.http
+            && http.wal_folder == HttpOptions::default().wal_folder
+        {
+            http.wal_folder = state_dir.join("wal");
+        }
+    }
+    let workers = match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        n => n,
+    };
+    Ok(Plan {
+        state_dir,
+        lake: config.lake,
+        workers,
+        catalog: Arc::new(catalog),
+        rules: Arc::new(rules),
+        rules_config: config.rules,
+        redaction: check_redaction(config.redaction)?,
+        sources: config.sources,
+        destinations: config.destinations,
+        routes: config.routes,
+        console: config.console,
+        notes,
+    })
+}
+
+/// Checks the options; a key that is not given is found or made when the plan runs.
+fn check_redaction(options: RedactOptions) -> anyhow::Result<RedactOptions> {
+    let mut probe = options.clone();
+    if probe.key.expose().is_empty() {
+        probe.key = Secret::new("only to check the other options");
+    }
+    Redactor::new(&probe).context("redaction")?;
+    Ok(options)
+}
+
+/// Where the outbox and write-ahead logs go: beside the data in a local lake, else here.
+pub fn state_dir(configured: Option<PathBuf>, lake_url: &str) -> PathBuf {
+    configured.unwrap_or_else(|| match lake_url.split_once("://") {
+        None => Path::new(lake_url).join("_state"),
+        Some(("file", path)) => Path::new(path).join("_state"),
+        Some(_) => PathBuf::from("mantissa-state"),
+    })
+}
+
+/// The built-in log types and those in `paths`.
+pub fn catalog(paths: &[PathBuf]) -> anyhow::Result<Catalog> {
+    let files = files::read(paths, &[".yml", ".yaml"])?;
+    Catalog::builtin().with_files(files).map_err(|problems| {
+        let lines = problems.iter().map(|p| match &p.hint {
+            Some(hint) => format!("{p}\n  hint: {hint}"),
+            None => p.to_string(),
+        });
+        anyhow::anyhow!("{}", lines.collect::<Vec<_>>().join("\n"))
+    })
+}
+
+/// Loads rules; each refused document is a note and costs nothing else.
+pub fn rules(config: &RulesConfig) -> anyhow::Result<(RuleSet, Vec<String>)> {
+    let files = rule_files(config)?;
+    let (mut rules, problems) = RuleSet::load(files, &config.placeholders);
+    let mut notes: Vec<String> =
+        problems.iter().filter(|p| p.severity == Severity::Error).map(note).collect();
+    for id in &config.disable {
+        if !rules.rules().iter().any(|rule| rule.info.id == *id) {
+            notes.push(format!("rules.disable: no rule has the id `{id}`"));
+        }
+    }
+    if !config.disable.is_empty() {
+        let on = rules.rules().iter().filter(|rule| !config.disable.contains(&rule.info.id));
+        rules = RuleSet::new(on.cloned().collect());
+    }
+    Ok((rules, notes))
+}
+
+/// The rule files of a configuration, the program's own first.
+pub fn rule_files(config: &RulesConfig) -> anyhow::Result<Vec<files::TextFile>> {
+    let mut all = if config.builtin { files::builtin_rules(files::RULES) } else { Vec::new() };
+    all.extend(files::read(&config.paths, files::RULES)?);
+    Ok(all)
+}
+
+fn note(problem: &Diagnostic) -> String {
+    let Diagnostic { file, line, column, message, hint, .. } = problem;
+    let hint = hint.as_ref().map_or(String::new(), |hint| format!(" (hint: {hint})"));
+    format!("{file}:{line}:{column}: {message}{hint}")
+}
+
+/// Rules that apply to a configured log type but name a field that it never has: they cannot fire.
+pub fn dead_rules<'a>(
+    catalog: &Catalog,
+    rules: &RuleSet,
+    log_types: impl Iterator<Item = &'a str>,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    for log_type in log_types.collect::<BTreeSet<_>>() {
+        let Some(mapping) = catalog.get(log_type) else { continue };
+        let mut fields = event::FieldsBuilder::default();
+        let candidates = |field: &str| mapping.candidates(field);
+        let group =
+            rules.bind(mapping.log_source(), &candidates, &mut fields, detect::Engine::Oracle);
+        for dead in group.unresolved(&|field| mapping.knows(field)) {
+            let (rule, at) = (&dead.rule, dead.at);
+            let fate =
+                if dead.silent { "it can never match" } else { "part of it can never match" };
+            notes.push(format!(
+                "{}:{}:{}: `{}` reads the field `{}`, which {log_type} does not have: {fate}",
+                rule.file, at.line, at.column, rule.info.title, dead.field
+            ));
+        }
+    }
+    notes
+}

@@ -1,0 +1,257 @@
+//! *plan → run*: starts everything in the order of the pipeline, last stage first, and stops it first
+//! stage first.
+
+mod control;
+mod progress;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use enrich::FactsInput;
+use event::time::HOUR_NS;
+use event::{Alert, Facts, Secret};
+use ingest::{Emitter, FinishedSender, Resume, Shutdown, Source, SourceContext, Summary};
+use normalize::redact::{RedactOptions, Redactor};
+use sink::dispatch::Dispatcher;
+use sink::lake::{Lake, Positions, Window};
+use sink::outbound::Outlet;
+use sink::outbox::Outbox;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::pipeline::{AlertSink, Detection, Epochs, Shared, Tally, Workers, drive};
+use crate::plan::Plan;
+
+pub use control::{Control, Stop};
+
+/// Batches between sources and workers.
+const INTAKE_BATCHES_MAX: usize = 64;
+/// Bytes of batches between sources and workers.
+const INTAKE_BYTES_MAX: usize = 32 << 20;
+/// From the request to stop until the process gives up; orchestrators kill after 30 s.
+const STOP_MAX: Duration = Duration::from_secs(22);
+/// How long the last alerts may take to leave.
+const OUTBOX_FLUSH_MAX: Duration = Duration::from_secs(3);
+
+/// What a run came to.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct Outcome {
+    #[serde(flatten)]
+    pub tally: Tally,
+    #[serde(skip)]
+    pub sources: BTreeMap<String, Summary>,
+    /// Names of input that had been read to its end before.
+    pub read_before: Vec<String>,
+}
+
+/// Runs the plan until its sources end or a stop is asked for.
+pub async fn run(plan: Plan, stop: Stop) -> anyhow::Result<Outcome> {
+    run_with(plan, BTreeMap::new(), stop).await
+}
+
+/// As [`run`], with sources beside those of the plan.
+pub async fn run_with(
+    plan: Plan,
+    mut sources: BTreeMap<String, Box<dyn Source>>,
+    stop: Stop,
+) -> anyhow::Result<Outcome> {
+    for (name, config) in &plan.sources {
+        sources.insert(name.clone(), config.build(name)?);
+    }
+    std::fs::create_dir_all(&plan.state_dir)
+        .with_context(|| format!("cannot create the state folder {}", plan.state_dir.display()))?;
+    let (lake, recovered) = Lake::open(&plan.lake).await?;
+    let window = Arc::new(recovered.window);
+    let outbox = open_outbox(&plan.state_dir)?;
+    let dispatcher = start_dispatcher(&plan, &outbox)?;
+    let control = Control::start(&plan, stop).await?;
+    let shared = shared(&plan, window, &outbox, &dispatcher, &control);
+    let workers = Workers::start(plan.workers, &shared)?;
+    let (emitter, intake) = ingest::emitter(INTAKE_BATCHES_MAX, INTAKE_BYTES_MAX);
+    let (sources, finished) =
+        start_sources(sources, emitter, &recovered.positions, &control.shutdown);
+    let (tally, _) = watch::channel(Tally::default());
+    let (trouble, troubled) = watch::channel(None);
+    let epochs = Epochs {
+        lake,
+        epoch_max: Duration::from_millis(plan.lake.epoch_ms_max),
+        epoch_bytes_max: usize::try_from(plan.lake.epoch_bytes_max).unwrap_or(usize::MAX),
+        finished,
+        tally: tally.clone(),
+        trouble,
+    };
+    let watching = control.watch(&plan, &shared, tally.subscribe(), troubled, &outbox);
+    let tally = drive(intake, workers, &shared, epochs, control.deadline(STOP_MAX)).await;
+    watching.abort();
+    // The epochs and with them the way back to the sources are gone: the sources end now.
+    let sources = join_sources(sources).await;
+    dispatcher.shutdown(OUTBOX_FLUSH_MAX).await;
+    control.stop().await;
+    let (tally, sources) = (tally?, sources?);
+    let read_before = sources.values().flat_map(|s| s.read_before_names.clone()).collect();
+    Ok(Outcome { tally, sources, read_before })
+}
+
+/// Opens the outbox of a state folder.
+pub fn open_outbox(state_dir: &Path) -> anyhow::Result<Outbox> {
+    Ok(Outbox::open(&state_dir.join("outbox.redb"))?)
+}
+
+fn start_dispatcher(plan: &Plan, outbox: &Outbox) -> anyhow::Result<Dispatcher> {
+    let redactor = Arc::new(redactor(&plan.redaction, &plan.state_dir)?);
+    let outlet = Outlet::new(redactor, facts_of);
+    Ok(Dispatcher::start(outbox.clone(), &plan.routes, &plan.destinations, outlet)?)
+}
+
+fn shared(
+    plan: &Plan,
+    window: Arc<Window>,
+    outbox: &Outbox,
+    dispatcher: &Dispatcher,
+    control: &Control,
+) -> Arc<Shared> {
+    let detection = Detection {
+        catalog: Arc::clone(&plan.catalog),
+        rules: Arc::clone(&plan.rules),
+        generation: 0,
+    };
+    Arc::new(Shared {
+        detection: ArcSwap::from_pointee(detection),
+        window,
+        alerts: Arc::new(ToOutbox { outbox: outbox.clone(), wake: dispatcher.notifier() }),
+        tap: control.tap.clone(),
+        late_after_ns: i64::from(plan.lake.late_after_hours).saturating_mul(HOUR_NS),
+        buffered_bytes: AtomicUsize::new(0),
+        records: AtomicU64::new(0),
+        alert_count: AtomicU64::new(0),
+        give_up: AtomicBool::new(false),
+    })
+}
+
+/// The redactor with the configured key, or with the state folder's own, made at the first run.
+fn redactor(options: &RedactOptions, state_dir: &Path) -> anyhow::Result<Redactor> {
+    let mut options = options.clone();
+    if options.key.expose().is_empty() {
+        options.key = own_key(&state_dir.join("redaction.key"))?;
+    }
+    Redactor::new(&options).context("redaction")
+}
+
+fn own_key(path: &Path) -> anyhow::Result<Secret> {
+    match std::fs::read_to_string(path) {
+        Ok(key) => return Ok(Secret::new(key.trim_end())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+    }
+    let mut bytes = [0_u8; 32];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .map_err(|_| anyhow::anyhow!("the system gives no random bytes"))?;
+    let key: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(path).and_then(|mut file| {
+        std::io::Write::write_all(&mut file, key.as_bytes())?;
+        file.sync_all()
+    });
+    written.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(Secret::new(key))
+}
+
+/// An alert's facts from the alert alone; the choke point fills them anew from redacted columns.
+fn facts_of(alert: &Alert) -> Facts {
+    enrich::facts(&FactsInput {
+        rule: &alert.rule,
+        log_type: &alert.log_type,
+        event_time: alert.event_time,
+        detected_at: alert.detected_at,
+        event: &alert.event,
+    })
+}
+
+/// Alerts from the workers into the outbox; the dispatcher is told at once.
+struct ToOutbox {
+    outbox: Outbox,
+    wake: Arc<Notify>,
+}
+
+impl AlertSink for ToOutbox {
+    fn insert(&self, alerts: &[Alert]) -> anyhow::Result<()> {
+        self.outbox.insert(alerts)?;
+        self.wake.notify_one();
+        Ok(())
+    }
+}
+
+/// What the newest manifest says of a source's partitions.
+fn resume_of(positions: &Positions, source: &str) -> HashMap<Arc<str>, Resume> {
+    let own = positions.iter().filter(|(key, _)| &*key.source == source);
+    own.map(|(key, at)| {
+        (Arc::clone(&key.partition), Resume { upto: at.upto, state: at.state.clone() })
+    })
+    .collect()
+}
+
+type Running = JoinSet<(String, anyhow::Result<Summary>)>;
+
+fn start_sources(
+    sources: BTreeMap<String, Box<dyn Source>>,
+    emitter: Emitter,
+    positions: &Positions,
+    shutdown: &Shutdown,
+) -> (Running, HashMap<Arc<str>, FinishedSender>) {
+    let mut running = JoinSet::new();
+    let mut ways_back = HashMap::new();
+    for (name, source) in sources {
+        let name: Arc<str> = name.into();
+        let (sender, finished) = ingest::finished();
+        ways_back.insert(Arc::clone(&name), sender);
+        let context = SourceContext {
+            name: Arc::clone(&name),
+            emitter: emitter.clone(),
+            finished,
+            resume: resume_of(positions, &name),
+            shutdown: shutdown.clone(),
+        };
+        running.spawn(run_source(name, source, context));
+    }
+    (running, ways_back)
+}
+
+/// One source to its end. A source that fails is loud and ends; the others go on.
+async fn run_source(
+    name: Arc<str>,
+    source: Box<dyn Source>,
+    context: SourceContext,
+) -> (String, anyhow::Result<Summary>) {
+    let began = Instant::now();
+    let ended = source.run(context).await;
+    match &ended {
+        Ok(summary) => tracing::info!(source = %name, ?summary, took = ?began.elapsed(), "ended"),
+        Err(e) => tracing::error!(source = %name, "the source has stopped: {e}"),
+    }
+    (
+        name.to_string(),
+        ended.map_err(|e| anyhow::Error::from(e).context(format!("source `{name}`"))),
+    )
+}
+
+async fn join_sources(mut running: Running) -> anyhow::Result<BTreeMap<String, Summary>> {
+    let mut summaries = BTreeMap::new();
+    let mut failure = None;
+    while let Some(joined) = running.join_next().await {
+        match joined {
+            Ok((name, Ok(summary))) => {
+                summaries.insert(name, summary);
+            }
+            Ok((_, Err(e))) => failure = failure.or(Some(e)),
+            Err(e) => failure = failure.or(Some(anyhow::anyhow!("a source panicked: {e}"))),
+        }
+    }
+    failure.map_or(Ok(summaries), Err)
+}

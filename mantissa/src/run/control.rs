@@ -1,0 +1,203 @@
+//! Everything around the pipeline that is not the pipeline: signals, the console, reload, the deadline
+//! of a stop.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use console::{Handles, Health, Metrics, Tap};
+use ingest::Shutdown;
+use sink::outbox::Outbox;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::progress;
+use crate::config::RulesConfig;
+use crate::pipeline::{Detection, Shared, Tally};
+use crate::plan::{self, Plan};
+
+/// How a run is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// By SIGTERM or SIGINT.
+    Signals,
+    /// Never: it ends with its sources (tests, demo).
+    Never,
+}
+
+/// The running surroundings.
+pub struct Control {
+    pub shutdown: Shutdown,
+    pub tap: Tap,
+    health: Health,
+    asked: watch::Receiver<Option<Instant>>,
+    /// Held so that the switch can still be thrown while anything runs.
+    _signals: JoinHandle<()>,
+    console: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Control {
+    pub async fn start(plan: &Plan, stop: Stop) -> anyhow::Result<Self> {
+        let (switch, shutdown) = ingest::shutdown();
+        let (ask, asked) = watch::channel(None);
+        let signals = match stop {
+            Stop::Signals => {
+                let (term, int) =
+                    (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+                let (term, int) = (term.context("SIGTERM")?, int.context("SIGINT")?);
+                tokio::spawn(wait_for_stop(term, int, switch, ask))
+            }
+            Stop::Never => tokio::spawn(async move {
+                // Dropping either end would look like a request.
+                let _held = (switch, ask);
+                std::future::pending::<()>().await;
+            }),
+        };
+        let (tap, health) = (Tap::default(), Health::default());
+        let console = match &plan.console {
+            Some(options) => Some(start_console(options, &tap, &health).await?),
+            None => None,
+        };
+        Ok(Self { shutdown, tap, health, asked, _signals: signals, console })
+    }
+
+    /// Set to the moment when draining must end, once a stop has been asked for.
+    pub fn deadline(&self, allowed: Duration) -> watch::Receiver<Option<Instant>> {
+        let (set, deadline) = watch::channel(None);
+        let mut asked = self.asked.clone();
+        tokio::spawn(async move {
+            if let Ok(at) = asked.wait_for(Option::is_some).await {
+                set.send_replace(at.map(|at| at + allowed));
+            }
+            // Held until the receiver is gone, so that a deadline can still come.
+            set.closed().await;
+        });
+        deadline
+    }
+
+    /// Reload on SIGHUP, health and metrics, progress on a terminal.
+    pub fn watch(
+        &self,
+        plan: &Plan,
+        shared: &Arc<Shared>,
+        tally: watch::Receiver<Tally>,
+        trouble: watch::Receiver<Option<String>>,
+        outbox: &Outbox,
+    ) -> JoinHandle<()> {
+        let reload =
+            reload_on_hangup(plan.rules_config.clone(), Arc::clone(shared), self.health.clone());
+        let health = report_trouble(self.health.clone(), trouble);
+        let progress = progress::show(Arc::clone(shared), tally, outbox.clone());
+        tokio::spawn(async move {
+            tokio::join!(reload, health, progress);
+        })
+    }
+
+    /// Ends the console, after everything else.
+    pub async fn stop(self) {
+        if let Some((stop, served)) = self.console {
+            // The console may have failed and be gone.
+            let _ = stop.send(());
+            if served.await.is_err() {
+                tracing::error!("the console panicked");
+            }
+        }
+    }
+}
+
+async fn wait_for_stop(
+    mut term: Signal,
+    mut int: Signal,
+    switch: ingest::ShutdownSender,
+    ask: watch::Sender<Option<Instant>>,
+) {
+    tokio::select! {
+        _ = term.recv() => tracing::info!("SIGTERM: intake stops, the open epoch is committed"),
+        _ = int.recv() => tracing::info!("SIGINT: intake stops, the open epoch is committed"),
+    }
+    ask.send_replace(Some(Instant::now()));
+    switch.request();
+    // A second request is a person who will not wait.
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    tracing::warn!("asked to stop twice: ending at once; what is not committed will be read again");
+    ask.send_replace(Some(Instant::now() - Duration::from_secs(3_600)));
+    std::future::pending::<()>().await;
+}
+
+async fn start_console(
+    options: &console::Options,
+    tap: &Tap,
+    health: &Health,
+) -> anyhow::Result<(oneshot::Sender<()>, JoinHandle<()>)> {
+    let listener = tokio::net::TcpListener::bind(&options.listen)
+        .await
+        .with_context(|| format!("the console cannot listen on {}", options.listen))?;
+    let handles = Handles {
+        metrics: Metrics::install(env!("CARGO_PKG_VERSION"))?,
+        health: health.clone(),
+        tap: tap.clone(),
+        token: options.token.clone(),
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(async move {
+        let until = async {
+            let _ = stopped.await;
+        };
+        if let Err(e) = console::serve(listener, handles, until).await {
+            tracing::error!("the console has ended: {:#}", anyhow::Error::from(e));
+        }
+    });
+    Ok((stop, served))
+}
+
+async fn report_trouble(health: Health, mut trouble: watch::Receiver<Option<String>>) {
+    loop {
+        match &*trouble.borrow_and_update() {
+            None => health.ok("lake"),
+            Some(reason) => health.failed("lake", reason),
+        }
+        if trouble.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Reads the rules again on SIGHUP and swaps them whole. Rules that cannot be read at all leave the
+/// old set in place; single refused documents are reported and left out, as at the start.
+async fn reload_on_hangup(config: RulesConfig, shared: Arc<Shared>, health: Health) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        tracing::error!("SIGHUP cannot be received; rules are read only at the start");
+        return;
+    };
+    health.ok("rules");
+    while hangup.recv().await.is_some() {
+        let read = config.clone();
+        let loaded = tokio::task::spawn_blocking(move || plan::rules(&read)).await;
+        match loaded.map_err(anyhow::Error::from).and_then(|loaded| loaded) {
+            Ok((rules, notes)) => {
+                for note in &notes {
+                    tracing::warn!("{note}");
+                }
+                tracing::warn!(rules = rules.rules().len(), "rules reloaded");
+                let before = shared.detection.load();
+                shared.detection.store(Arc::new(Detection {
+                    catalog: Arc::clone(&before.catalog),
+                    rules: Arc::new(rules),
+                    generation: before.generation + 1,
+                }));
+                metrics::counter!("mantissa_rule_reloads_total", "result" => "ok").increment(1);
+                health.ok("rules");
+            }
+            Err(e) => {
+                let reason = format!("{e:#}");
+                tracing::error!("rules cannot be reloaded, the old ones stay: {reason}");
+                metrics::counter!("mantissa_rule_reloads_total", "result" => "failed").increment(1);
+                health.degraded("rules", &reason);
+            }
+        }
+    }
+}
