@@ -1,0 +1,17 @@
+//! The one integration binary: the program from outside, and the house rules.
+//!
+//! - `tidy`: the dependency table, sizes, docs, cases;
+//! - `ingest_query`: files in, lake and alerts out, through the command line;
+//! - `crash`: kill -9 at random moments, judged by reading Parquet without our manifest code;
+//! - `bad_input`: hostile bytes end as dead letters;
+//! - `docs`: commands in the documentation run as printed.
+//!
+//! Tests that need a server install and start a real one (`scripts/test-deps.sh`) and print `SKIPPED`
+//! when it cannot be had.
+
+mod bad_input;
+mod crash;
+mod docs;
+mod ingest_query;
+mod support;
+mod tidy;

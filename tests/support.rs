@@ -1,0 +1,120 @@
+//! Running the program from outside, and reading a lake without its manifest code.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use arrow::array::{Array, AsArray};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+pub fn mantissa() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mantissa"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// What a finished command said.
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// Runs the program; any exit code.
+pub fn run<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Said {
+    mantissa().args(args).output().expect("the program starts").into()
+}
+
+/// Runs the program; it must succeed.
+pub fn ok<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Said {
+    let said = run(args);
+    assert_eq!(said.code, 0, "stdout:\n{}\nstderr:\n{}", said.out, said.err);
+    said
+}
+
+/// Rows of a query as JSON.
+pub fn query(lake: &Path, sql: &str) -> Vec<serde_json::Value> {
+    let lake = lake.to_str().expect("test paths are UTF-8");
+    let said = ok(&["query", sql, "--lake", lake, "--format", "json"]);
+    serde_json::from_str(&said.out).unwrap_or_else(|e| panic!("{e} in:\n{}", said.out))
+}
+
+/// One number of a query.
+pub fn number(lake: &Path, sql: &str) -> i64 {
+    let rows = query(lake, sql);
+    let row = rows[0].as_object().expect("a row is an object");
+    row.values().next().and_then(serde_json::Value::as_i64).expect("one number")
+}
+
+/// Every data file below a lake, by walking folders: `_` folders are not data.
+pub fn parquet_files(lake: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![lake.to_path_buf()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if path.is_dir() && !name.starts_with('_') {
+                open.push(path);
+            } else if name.ends_with(".parquet") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// How often each value of a text column occurs in the files of a table, read by the parquet crate
+/// alone.
+pub fn column_counts(lake: &Path, table: &str, column: &str) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for path in parquet_files(lake) {
+        let of_table = path.strip_prefix(lake).is_ok_and(|p| p.starts_with(table));
+        if !of_table {
+            continue;
+        }
+        let file = std::fs::File::open(&path).expect("a listed file opens");
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+            .build()
+            .expect("a reader");
+        for batch in reader {
+            let batch = batch.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            let values = batch.column_by_name(column).expect("the column is there");
+            let values = values.as_string::<i32>();
+            for i in (0..values.len()).filter(|i| values.is_valid(*i)) {
+                *counts.entry(values.value(i).to_owned()).or_default() += 1;
+            }
+        }
+    }
+    counts
+}
+
+/// A CloudTrail event with this id, nothing else of interest.
+pub fn cloudtrail(id: &str, name: &str) -> String {
+    serde_json::json!({
+        "eventVersion": "1.09",
+        "eventID": id,
+        "eventTime": "2026-11-20T10:15:00Z",
+        "eventSource": "cloudtrail.amazonaws.com",
+        "eventName": name,
+        "awsRegion": "eu-west-1",
+        "sourceIPAddress": "203.0.113.7",
+        "userAgent": "aws-cli/2.15",
+        "userIdentity": {"type": "IAMUser", "userName": "ada", "accountId": "123456789012",
+            "arn": "arn:aws:iam::123456789012:user/ada", "principalId": "AIDAEXAMPLE"},
+        "requestParameters": null,
+        "recipientAccountId": "123456789012"
+    })
+    .to_string()
+}
