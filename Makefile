@@ -1,13 +1,29 @@
-# The one list of commands.
-.PHONY: test fmt clippy setup
+# The one list of commands. `make demo` and `make test` are all that a fresh machine needs; they install what
+# is missing beside Rust, gcc and make (scripts/setup.sh, scripts/test-deps.sh say what, or what to allow).
+.PHONY: demo test fmt bench setup test-deps
 
-setup:
-	@sh scripts/setup.sh
+demo: setup
+	cargo build --profile demo --locked -p mantissa
+	cargo run --profile demo --locked -q -p mantissa -- demo
 
-test: setup
+test: setup test-deps
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo test --workspace --locked
 
+# Ratios to a bound measured in the same run; see benches/record for dated results.
+bench: setup
+	cargo build --profile demo --locked -p mantissa -p benches
+	for t in aws.cloudtrail okta.system; do \
+	  cargo run --profile demo --locked -q -p benches -- match --log-type $$t && \
+	  cargo run --profile demo --locked -q -p benches -- loop --log-type $$t || exit 1; \
+	done
+
 fmt:
 	cargo fmt --all
+
+setup:
+	@sh scripts/setup.sh
+
+test-deps:
+	@sh scripts/test-deps.sh
