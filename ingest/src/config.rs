@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::error::{ConfigError, ErrorKind};
 use crate::file::{FileOptions, FileSource};
 use crate::http::{HttpOptions, HttpSource};
+use crate::kafka::{KafkaOptions, KafkaSource};
 use crate::source::Source;
 use crate::stdin::{StdinOptions, StdinSource};
 
@@ -51,6 +52,15 @@ pub const SOURCES: &[SourceKind] = &[
             Ok(Box::new(HttpSource::new(name, &config.log_type, options)?))
         },
     },
+    SourceKind {
+        name: "kafka",
+        doc: "Topics of Kafka, MSK, Event Hubs or anything that speaks the protocol.",
+        is_given: |config| config.kafka.is_some(),
+        build: |config, name| {
+            let options = config.kafka.clone().unwrap_or_default();
+            Ok(Box::new(KafkaSource::new(name, &config.log_type, options)?))
+        },
+    },
 ];
 
 /// One configured source: what its bytes mean, and exactly one kind.
@@ -68,6 +78,9 @@ pub struct SourceConfig {
     /// Receive logs over HTTP.
     #[serde(default)]
     pub http: Option<HttpOptions>,
+    /// Read topics.
+    #[serde(default)]
+    pub kafka: Option<KafkaOptions>,
 }
 
 impl SourceConfig {

@@ -23,7 +23,6 @@ pub(crate) struct Meter {
     rejects: Counter,
     bytes: Counter,
     errors: Counter,
-    #[allow(dead_code)]
     up: Gauge,
     totals: Arc<Totals>,
 }
@@ -64,17 +63,21 @@ impl Meter {
         self.errors.increment(1);
     }
 
-    #[allow(dead_code)]
     /// Whether the other side answers.
     pub fn up(&self, up: bool) {
         self.up.set(f64::from(u8::from(up)));
     }
 
-    #[allow(dead_code)]
     /// How far a partition is behind its other side, in its own unit (messages, bytes).
     pub fn lag(&self, partition: &str, lag: u64) {
         let (source, partition) = (self.source.to_string(), partition.to_owned());
         gauge!("mantissa_source_lag", "source" => source, "partition" => partition).set(lag as f64);
+    }
+
+    /// A partition cannot be read on and waits for a person.
+    pub fn halted(&self, partition: &str) {
+        let (source, partition) = (self.source.to_string(), partition.to_owned());
+        gauge!("mantissa_source_halted", "source" => source, "partition" => partition).set(1.0);
     }
 
     /// Adds the totals to a summary.
