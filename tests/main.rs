@@ -4,6 +4,7 @@
 //! - `ingest_query`: files in, lake and alerts out, through the command line;
 //! - `crash`: kill -9 at random moments, judged by reading Parquet without our manifest code;
 //! - `bad_input`: hostile bytes end as dead letters;
+//! - `demo`: the attacks of a generated day are found;
 //! - `docs`: commands in the documentation run as printed.
 //!
 //! Tests that need a server install and start a real one (`scripts/test-deps.sh`) and print `SKIPPED`
@@ -11,6 +12,7 @@
 
 mod bad_input;
 mod crash;
+mod demo;
 mod docs;
 mod ingest_query;
 mod support;

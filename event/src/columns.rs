@@ -93,6 +93,21 @@ impl Column {
         Self { set: Vec::new(), cells }
     }
 
+    /// Bytes reserved.
+    fn capacity(&self) -> usize {
+        let word = size_of::<usize>();
+        let cells = match &self.cells {
+            Cells::Text { ends, bytes } => ends.capacity() * word + bytes.capacity(),
+            Cells::Int(v) | Cells::Time(v) => v.capacity() * 8,
+            Cells::Float(v) => v.capacity() * 8,
+            Cells::Bool(v) => v.capacity(),
+            Cells::TextList { ends, item_ends, bytes } => {
+                (ends.capacity() + item_ends.capacity()) * word + bytes.capacity()
+            }
+        };
+        self.set.capacity() + cells
+    }
+
     /// Closes the row: what was not set becomes null.
     fn close(&mut self, rows: usize) {
         let set = match &mut self.cells {
@@ -142,14 +157,13 @@ pub struct Rows {
     schema: Arc<TableSchema>,
     columns: Vec<Column>,
     len: usize,
-    bytes: usize,
 }
 
 impl Rows {
     /// No rows of this table.
     pub fn new(schema: Arc<TableSchema>) -> Self {
         let columns = schema.columns.iter().map(|c| Column::new(c.column_type)).collect();
-        Self { schema, columns, len: 0, bytes: 0 }
+        Self { schema, columns, len: 0 }
     }
 
     pub fn schema(&self) -> &Arc<TableSchema> {
@@ -165,9 +179,9 @@ impl Rows {
         self.len == 0
     }
 
-    /// Bytes of the values held, about what they take in memory.
+    /// Bytes of memory that the buffers take, whether filled or only reserved.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.len * self.columns.len()
+        self.columns.iter().map(Column::capacity).sum()
     }
 
     /// The column at an index of the schema.
@@ -185,7 +199,6 @@ impl Rows {
             Cells::Text { ends, bytes } if ends.len() == self.len => {
                 bytes.extend_from_slice(value.as_bytes());
                 ends.push(bytes.len());
-                self.bytes += value.len() + 8;
             }
             Cells::Text { .. } => {}
             _ => self.wrong_type(column),
@@ -199,7 +212,6 @@ impl Rows {
             Cells::TextList { item_ends, bytes, .. } => {
                 bytes.extend_from_slice(value.as_bytes());
                 item_ends.push(bytes.len());
-                self.bytes += value.len() + 8;
             }
             _ => self.wrong_type(column),
         }
@@ -230,7 +242,6 @@ impl Rows {
         match &mut self.columns[column].cells {
             Cells::Int(v) if v.len() == self.len => {
                 v.push(value);
-                self.bytes += 8;
             }
             Cells::Int(_) => {}
             _ => self.wrong_type(column),
@@ -242,7 +253,6 @@ impl Rows {
         match &mut self.columns[column].cells {
             Cells::Float(v) if v.len() == self.len => {
                 v.push(value);
-                self.bytes += 8;
             }
             Cells::Float(_) => {}
             _ => self.wrong_type(column),
@@ -264,7 +274,6 @@ impl Rows {
         match &mut self.columns[column].cells {
             Cells::Time(v) if v.len() == self.len => {
                 v.push(value.micros());
-                self.bytes += 8;
             }
             Cells::Time(_) => {}
             _ => self.wrong_type(column),

@@ -1,15 +1,15 @@
 //! `mantissa`, the program. See the library beside it.
 
+mod allocator;
+
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use mantissa::{cli::Cli, command, report};
 use tracing_subscriber::EnvFilter;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
+    allocator::give_back_at_once();
     let cli = Cli::parse();
     if let Err(e) = start_logging(&cli) {
         report::error(&e);

@@ -32,7 +32,7 @@ pub use control::{Control, Stop};
 /// Batches between sources and workers.
 const INTAKE_BATCHES_MAX: usize = 64;
 /// Bytes of batches between sources and workers.
-const INTAKE_BYTES_MAX: usize = 32 << 20;
+const INTAKE_BYTES_MAX: usize = 16 << 20;
 /// From the request to stop until the process gives up; orchestrators kill after 30 s.
 const STOP_MAX: Duration = Duration::from_secs(22);
 /// How long the last alerts may take to leave.

@@ -23,6 +23,10 @@ use super::stream::{Origin, Stream, Verdict};
 /// Batches waiting in a worker's queue; what they hold is bounded by the emitter's byte permits.
 const QUEUE_BATCHES: usize = 4;
 
+/// Rows are set aside in pieces of this size: a buffer that doubles once more to hold a whole epoch would
+/// take twice the memory, and large buffers are what allocators give back last.
+const CHUNK_BYTES: usize = 4 << 20;
+
 /// What all workers use.
 pub struct Shared {
     pub detection: ArcSwap<Detection>,
@@ -278,6 +282,9 @@ impl Worker {
     }
 
     fn count_bytes(&mut self) {
+        for stream in self.streams.values_mut().filter(|s| s.rows.bytes() > CHUNK_BYTES) {
+            self.part.tables.extend(stream.cut());
+        }
         let rows: usize = self.streams.values().map(|s| s.rows.bytes()).sum();
         let have =
             rows + self.extra_bytes + self.part.tables.iter().map(|r| r.bytes()).sum::<usize>();

@@ -45,7 +45,7 @@ impl Default for LakeOptions {
             s3: S3Options::default(),
             lane: "main".into(),
             epoch_ms_max: 30_000,
-            epoch_bytes_max: 64 << 20,
+            epoch_bytes_max: 32 << 20,
             late_after_hours: 7 * 24,
             dedup_hours: 24,
             dedup_entries_max: 2_000_000,
