@@ -4,16 +4,20 @@
 //! - `ingest_query`: files in, lake and alerts out, through the command line;
 //! - `crash`: kill -9 at random moments, judged by reading Parquet without our manifest code;
 //! - `bad_input`: hostile bytes end as dead letters;
+//! - `corpus`: real vendor events, where somebody has them;
 //! - `demo`: the attacks of a generated day are found;
+//! - `s3`: the lake in a bucket;
 //! - `docs`: commands in the documentation run as printed.
 //!
 //! Tests that need a server install and start a real one (`scripts/test-deps.sh`) and print `SKIPPED`
 //! when it cannot be had.
 
 mod bad_input;
+mod corpus;
 mod crash;
 mod demo;
 mod docs;
 mod ingest_query;
+mod s3;
 mod support;
 mod tidy;
