@@ -53,11 +53,8 @@ pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
         source.build(name)?;
     }
     sink::dispatch::check(&config.routes, &config.destinations)?;
-    notes.extend(dead_rules(
-        &catalog,
-        &rules,
-        config.sources.values().map(|s| s.log_type.as_str()),
-    ));
+    let log_types = config.sources.values().map(|s| s.log_type.as_str());
+    notes.extend(dead_fields(&catalog, &rules, log_types).iter().map(note));
     let state_dir = state_dir(config.state_dir, &config.lake.url);
     for source in config.sources.values_mut() {
         if let Some(http) = &mut source.http
@@ -148,28 +145,24 @@ fn note(problem: &Diagnostic) -> String {
     format!("{file}:{line}:{column}: {message}{hint}")
 }
 
-/// Rules that apply to a configured log type but name a field that it never has: they cannot fire.
-pub fn dead_rules<'a>(
+/// Fields that rules read and that records of these log types never have: a rule that needs one is dead.
+/// Rules that name no product apply everywhere and are not blamed for what one product lacks.
+pub fn dead_fields<'a>(
     catalog: &Catalog,
     rules: &RuleSet,
     log_types: impl Iterator<Item = &'a str>,
-) -> Vec<String> {
-    let mut notes = Vec::new();
+) -> Vec<Diagnostic> {
+    let named = rules.rules().iter().filter(|rule| rule.log_source.product.is_some());
+    let rules = RuleSet::new(named.cloned().collect());
+    let mut found = Vec::new();
     for log_type in log_types.collect::<BTreeSet<_>>() {
         let Some(mapping) = catalog.get(log_type) else { continue };
         let mut fields = event::FieldsBuilder::default();
         let candidates = |field: &str| mapping.candidates(field);
         let group =
             rules.bind(mapping.log_source(), &candidates, &mut fields, detect::Engine::Oracle);
-        for dead in group.unresolved(&|field| mapping.knows(field)) {
-            let (rule, at) = (&dead.rule, dead.at);
-            let fate =
-                if dead.silent { "it can never match" } else { "part of it can never match" };
-            notes.push(format!(
-                "{}:{}:{}: `{}` reads the field `{}`, which {log_type} does not have: {fate}",
-                rule.file, at.line, at.column, rule.info.title, dead.field
-            ));
-        }
+        let dead = group.unresolved(&|field| mapping.knows(field));
+        found.extend(dead.iter().map(|dead| dead.diagnostic(log_type, std::iter::empty())));
     }
-    notes
+    found
 }

@@ -33,7 +33,9 @@ fn check(paths: &[PathBuf], format: ReportFormat) -> anyhow::Result<ExitCode> {
         [] => files::builtin_rules(files::RULES),
         paths => files::read(paths, files::RULES)?,
     };
-    let (rules, problems) = RuleSet::load(files.clone(), &Default::default());
+    let (rules, mut problems) = RuleSet::load(files.clone(), &Default::default());
+    let catalog = plan::catalog(&[])?;
+    problems.extend(plan::dead_fields(&catalog, &rules, catalog.names()));
     let errors = problems.iter().filter(|p| p.severity == Severity::Error).count();
     match format {
         ReportFormat::Json => {
