@@ -9,7 +9,7 @@ demo: setup
 test: setup test-deps
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	cargo test --workspace --locked
+	@sh scripts/test.sh
 
 # Ratios to a bound measured in the same run; see benches/record for dated results.
 bench: setup

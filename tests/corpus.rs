@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::ok;
+use crate::support::{ok, skipped};
 
 const FOLDERS: &[(&str, &str)] = &[
     ("aws.cloudtrail", "aws_cloudtrail"),
@@ -22,7 +22,7 @@ const ATTACKS: &[&str] =
 fn corpus() -> Option<PathBuf> {
     let folder = std::env::var_os("MANTISSA_CORPUS").map(PathBuf::from);
     if folder.is_none() {
-        eprintln!("SKIPPED: MANTISSA_CORPUS names no folder with real events");
+        skipped("MANTISSA_CORPUS names no folder with real events");
     }
     folder
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{cloudtrail, ok};
+use crate::support::{cloudtrail, ok, skipped};
 
 /// The emulator, ended when dropped.
 struct Emulator {
@@ -27,7 +27,7 @@ fn emulator() -> Option<Emulator> {
     let program: PathBuf = root.join(".deps/venv/bin/moto_server");
     if !program.exists() {
         assert!(std::env::var_os("CI").is_none(), "scripts/test-deps.sh did not install moto");
-        eprintln!("SKIPPED: no S3 emulator; run scripts/test-deps.sh");
+        skipped("no S3 emulator; run scripts/test-deps.sh");
         return None;
     }
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

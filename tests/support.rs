@@ -13,6 +13,13 @@ pub fn mantissa() -> Command {
     command
 }
 
+/// Says that a test was skipped, past the capturing of test output; `make test` counts these lines.
+pub fn skipped(why: &str) {
+    use std::io::Write as _;
+    // A gone standard error has nobody to tell.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
+}
+
 /// What a finished command said.
 pub struct Said {
     pub code: i32,
