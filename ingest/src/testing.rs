@@ -24,10 +24,25 @@ pub(crate) struct Lake {
     pub rejects: Arc<Mutex<Rejects>>,
 }
 
+/// Asks the source to stop also when a test fails; a blocking source would hold its runtime for ever.
+pub(crate) struct Stop(ShutdownSender);
+
+impl Stop {
+    pub fn request(&self) {
+        self.0.request();
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.request();
+    }
+}
+
 /// A source that runs.
 pub(crate) struct Running {
     pub lake: Lake,
-    pub stop: ShutdownSender,
+    pub stop: Stop,
     source: tokio::task::JoinHandle<Result<Summary, SourceError>>,
     pipeline: tokio::task::JoinHandle<()>,
 }
@@ -60,7 +75,7 @@ impl Lake {
             }
         });
         let source = tokio::spawn(source.run(context));
-        Running { lake: self.clone(), stop, source, pipeline }
+        Running { lake: self.clone(), stop: Stop(stop), source, pipeline }
     }
 
     fn commit(&self, batch: &Batch) {

@@ -7,9 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::*;
+use crate::source::Resume;
 use crate::testing::{Lake, Running};
 
 /// A broker on a free port of the loopback address; ends with the test.
@@ -80,8 +83,16 @@ impl Broker {
         assert!(made.iter().all(Result::is_ok), "{made:?}");
     }
 
+    /// One message a batch: the broker (Tansu 0.6.0) tells as a partition's end the first offset of
+    /// its last batch and one, so a larger batch would seem to lie beyond the end.
     async fn produce(&self, topic: &str, partition: i32, payloads: &[String]) {
-        let producer: FutureProducer = self.client().create().unwrap();
+        self.produce_batches(topic, partition, payloads, 1).await;
+    }
+
+    async fn produce_batches(&self, topic: &str, partition: i32, payloads: &[String], batch: u32) {
+        let mut client = self.client();
+        client.set("batch.num.messages", batch.to_string()).set("linger.ms", "50");
+        let producer: FutureProducer = client.create().unwrap();
         let sends = payloads.iter().map(|payload| {
             let record = FutureRecord::<(), _>::to(topic).partition(partition).payload(payload);
             producer.send(record, Duration::from_secs(20))
@@ -104,6 +115,19 @@ impl Broker {
     fn run(&self, lake: &Lake, topic: &str) -> Running {
         lake.start(Box::new(KafkaSource::new("test", "t", self.options(topic)).unwrap()))
     }
+
+    async fn until_end(
+        &self,
+        lake: &Lake,
+        topic: &str,
+    ) -> (Vec<String>, Result<Summary, SourceError>) {
+        let options = KafkaOptions { until_end: true, ..self.options(topic) };
+        let result =
+            lake.start(Box::new(KafkaSource::new("test", "t", options).unwrap())).end().await;
+        let mut records = lake.take();
+        records.sort();
+        (records, result)
+    }
 }
 
 fn spawn(program: &PathBuf, address: &str) -> Child {
@@ -117,6 +141,29 @@ fn spawn(program: &PathBuf, address: &str) -> Child {
 
 fn payloads(range: std::ops::Range<u32>) -> Vec<String> {
     range.map(|n| format!("{{\"n\":{n:05}}}")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn until_the_end_and_then_only_what_is_new() {
+    let Some(broker) = Broker::start() else { return };
+    let lake = Lake::default();
+    broker.topic("audit", 3).await;
+    broker.produce("audit", 0, &payloads(0..3_000)).await;
+    broker.produce("audit", 1, &["{\"Records\":[{\"a\":1},{\"a\":2}]}".to_owned()]).await;
+    let (records, summary) = broker.until_end(&lake, "audit").await;
+    assert_eq!(records.len(), 3_002);
+    assert_eq!(summary.unwrap().records, 3_002);
+    assert_eq!(lake.resume.lock()["audit-0"].upto, 3_000);
+    let (records, _) = broker.until_end(&lake, "audit").await;
+    assert_eq!(records.len(), 0, "the lake's position wins");
+    broker.produce("audit", 0, &payloads(3_000..3_005)).await;
+    assert_eq!(broker.until_end(&lake, "audit").await.0, payloads(3_000..3_005));
+    // The group's offsets follow, as a hint.
+    let group: BaseConsumer = broker.client().set("group.id", "mantissa").create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition("audit", 0);
+    let list = group.committed_offsets(list, Duration::from_secs(10)).unwrap();
+    assert_eq!(list.elements()[0].offset(), Offset::Offset(3_005));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,6 +181,22 @@ async fn a_group_follows_and_goes_on_after_a_restart() {
     let running = broker.run(&lake, "live");
     assert_eq!(running.wait_for(30).await, payloads(0..30));
     running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_the_broker_does_not_have_halts_the_partition() {
+    let Some(broker) = Broker::start() else { return };
+    let lake = Lake::default();
+    broker.topic("anew", 2).await;
+    broker.produce("anew", 0, &payloads(0..5)).await;
+    broker.produce("anew", 1, &payloads(5..10)).await;
+    let beyond = Resume { upto: 1_000, state: None };
+    lake.resume.lock().insert("anew-0".into(), beyond);
+    let (records, result) = broker.until_end(&lake, "anew").await;
+    assert_eq!(records, payloads(5..10), "the other partition is read");
+    let error = result.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Position);
+    assert!(error.message.contains("anew-0 at 1000 (broker: 0 to 5)"), "{}", error.message);
 }
 
 #[tokio::test(flavor = "multi_thread")]
