@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::{column_counts, mantissa, ok};
+use crate::support::{column_counts, mantissa, ok, request, wait_until};
 
 fn kills() -> u32 {
     std::env::var("MANTISSA_CRASH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
@@ -49,30 +49,6 @@ impl Random {
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % n
     }
-}
-
-/// Reads one HTTP request; `None` when the connection broke.
-fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 4096];
-    let head_end = loop {
-        if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
-            break at + 4;
-        }
-        let n = stream.read(&mut chunk).ok().filter(|n| *n > 0)?;
-        bytes.extend_from_slice(&chunk[..n]);
-    };
-    let head = String::from_utf8_lossy(&bytes[..head_end]).to_lowercase();
-    let length: usize = head
-        .lines()
-        .find_map(|l| l.strip_prefix("content-length:"))
-        .and_then(|v| v.trim().parse().ok())
-        .unwrap_or(0);
-    while bytes.len() < head_end + length {
-        let n = stream.read(&mut chunk).ok().filter(|n| *n > 0)?;
-        bytes.extend_from_slice(&chunk[..n]);
-    }
-    Some((head, bytes.split_off(head_end)))
 }
 
 /// A webhook receiver that knows an alert again by its id, as the Standard Webhooks specification
@@ -198,14 +174,6 @@ fn push_lines(port: u16, sent: &Sent) {
         } else {
             std::thread::sleep(Duration::from_millis(30));
         }
-    }
-}
-
-fn wait_until(what: &str, deadline: Duration, mut done: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !done() {
-        assert!(began.elapsed() < deadline, "{what} did not happen in {deadline:?}");
-        std::thread::sleep(Duration::from_millis(200));
     }
 }
 

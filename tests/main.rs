@@ -6,6 +6,7 @@
 //! - `bad_input`: hostile bytes end as dead letters;
 //! - `corpus`: real vendor events, where somebody has them;
 //! - `demo`: the attacks of a generated day are found;
+//! - `operate`: health, reload, destinations that are down, a full disk, redaction, redrive, stop;
 //! - `rules`: checking, testing and evaluating Sigma rules;
 //! - `s3`: the lake in a bucket;
 //! - `docs`: commands in the documentation run as printed.
@@ -19,6 +20,7 @@ mod crash;
 mod demo;
 mod docs;
 mod ingest_query;
+mod operate;
 mod rules;
 mod s3;
 mod support;

@@ -17,6 +17,6 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:9400".into(), token: None }
+        Self { listen: "127.0.0.1:9600".into(), token: None }
     }
 }

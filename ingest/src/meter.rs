@@ -4,9 +4,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use event::Batch;
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
 use crate::source::Summary;
+
+/// Says what the numbers mean; saying it again changes nothing.
+fn describe() {
+    for (name, meaning) in [
+        ("mantissa_source_records_total", "Records that a source handed over."),
+        ("mantissa_source_rejects_total", "Pieces of input in which a source found no record."),
+        ("mantissa_source_bytes_total", "Bytes that a source handed over."),
+        ("mantissa_source_errors_total", "Failed attempts to read."),
+    ] {
+        describe_counter!(name, meaning);
+    }
+    for (name, meaning) in [
+        ("mantissa_source_up", "Whether the other side of a source answers."),
+        ("mantissa_source_lag", "How far a partition is behind, in messages or bytes."),
+        ("mantissa_source_halted", "1 for a partition that waits for a person."),
+    ] {
+        describe_gauge!(name, meaning);
+    }
+}
 
 #[derive(Default)]
 struct Totals {
@@ -35,6 +54,7 @@ impl std::fmt::Debug for Meter {
 
 impl Meter {
     pub fn new(source: &Arc<str>) -> Self {
+        describe();
         let name = source.to_string();
         Self {
             source: source.clone(),

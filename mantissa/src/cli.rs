@@ -242,7 +242,8 @@ pub enum Deadletters {
         /// Its `dead_id`.
         id: String,
     },
-    /// Send dead letters through the pipeline again, after the cause is mended.
+    /// Send dead letters through the pipeline again, after the cause is mended. With `--config` the
+    /// rules, log types and destinations of that file apply.
     Redrive {
         #[command(flatten)]
         lake: LakeArgs,

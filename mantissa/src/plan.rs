@@ -15,7 +15,7 @@ use sink::destinations::DestinationConfig;
 use sink::lake::LakeOptions;
 use sink::routing::RouteConfig;
 
-use crate::config::{Config, RulesConfig};
+use crate::config::{Config, RulesConfig, distance};
 use crate::files;
 
 /// What will run.
@@ -43,16 +43,18 @@ pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
     let (rules, refused) = rules(&config.rules)?;
     notes.extend(refused);
     for (name, source) in &config.sources {
+        let at = |key: &str| config.places.at(&format!("sources.{name}{key}"));
         if catalog.get(&source.log_type).is_none() {
             bail!(
-                "source `{name}`: there is no log type `{}`; known: {}",
-                source.log_type,
-                catalog.names().collect::<Vec<_>>().join(", ")
+                "{}source `{name}`: {}",
+                at(".log_type"),
+                unknown_log_type(&catalog, &source.log_type)
             );
         }
-        source.build(name)?;
+        source.build(name).with_context(|| format!("{}source `{name}`", at("")))?;
     }
-    sink::dispatch::check(&config.routes, &config.destinations)?;
+    sink::dispatch::check(&config.routes, &config.destinations)
+        .map_err(|e| anyhow::anyhow!("{}{e}", config.places.at(&e.place)))?;
     let log_types = config.sources.values().map(|s| s.log_type.as_str());
     notes.extend(dead_fields(&catalog, &rules, log_types).iter().map(note));
     let state_dir = state_dir(config.state_dir, &config.lake.url);
@@ -81,6 +83,14 @@ pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
         console: config.console,
         notes,
     })
+}
+
+fn unknown_log_type(catalog: &Catalog, unknown: &str) -> String {
+    let names: Vec<&str> = catalog.names().collect();
+    let nearest = names.iter().min_by_key(|name| distance(unknown, name));
+    let hint = nearest.filter(|name| distance(unknown, name) <= name.len().div_ceil(3));
+    let hint = hint.map_or(String::new(), |name| format!("\nhint: did you mean `{name}`?"));
+    format!("there is no log type `{unknown}`; known: {}{hint}", names.join(", "))
 }
 
 /// Checks the options; a key that is not given is found or made when the plan runs.

@@ -68,8 +68,9 @@ pub async fn run_with(
     let (lake, recovered) = Lake::open(&plan.lake).await?;
     let window = Arc::new(recovered.window);
     let outbox = open_outbox(&plan.state_dir)?;
-    let dispatcher = start_dispatcher(&plan, &outbox)?;
+    // Before everything that counts or describes what it counts: the recorder is the console's.
     let control = Control::start(&plan, stop).await?;
+    let dispatcher = start_dispatcher(&plan, &outbox)?;
     let shared = shared(&plan, window, &outbox, &dispatcher, &control);
     let workers = Workers::start(plan.workers, &shared)?;
     let (emitter, intake) = ingest::emitter(INTAKE_BATCHES_MAX, INTAKE_BYTES_MAX);

@@ -19,7 +19,7 @@ use crate::cli::{Deadletters, RowFormat};
 use crate::config::Config;
 use crate::pipeline::now;
 use crate::run::{self, Stop};
-use crate::{plan, report};
+use crate::{config, plan, report};
 
 pub fn run(command: Deadletters) -> anyhow::Result<ExitCode> {
     match command {
@@ -28,8 +28,11 @@ pub fn run(command: Deadletters) -> anyhow::Result<ExitCode> {
         }
         Deadletters::Show { lake, id } => show(&super::lake_options(&lake)?, &id),
         Deadletters::Redrive { lake, log_types, ids } => {
-            let config =
-                Config { lake: super::lake_options(&lake)?, log_types, ..Config::default() };
+            let mut config = match &lake.config {
+                Some(path) => config::load(path)?.without_intake(),
+                None => Config { lake: super::lake_options(&lake)?, ..Config::default() },
+            };
+            config.log_types.extend(log_types);
             redrive(config, &ids)
         }
     }

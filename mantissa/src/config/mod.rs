@@ -2,6 +2,7 @@
 //! [`crate::plan`].
 
 mod environment;
+mod places;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use serde::Deserialize;
 use sink::destinations::DestinationConfig;
 use sink::lake::LakeOptions;
 use sink::routing::RouteConfig;
+
+pub use places::Places;
 
 /// The whole configuration. Every part has a default, so an empty file is a valid one.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -28,7 +31,9 @@ pub struct Config {
     pub workers: usize,
     /// Folders or files with log types of your own (docs/add-a-log-type.md).
     pub log_types: Vec<PathBuf>,
+    /// Which rules run.
     pub rules: RulesConfig,
+    /// What must not leave for a destination.
     pub redaction: RedactOptions,
     /// By name: where logs come from.
     pub sources: BTreeMap<String, SourceConfig>,
@@ -38,6 +43,18 @@ pub struct Config {
     pub routes: Vec<RouteConfig>,
     /// The HTTP endpoint for metrics, health and `mantissa tap`. Without it there is none.
     pub console: Option<console::Options>,
+    /// Where each key stands in the file.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub places: Places,
+}
+
+impl Config {
+    /// Everything but the sources and the console, for a command that does what the process does with
+    /// records of its own.
+    pub fn without_intake(self) -> Self {
+        Self { sources: BTreeMap::new(), console: None, ..self }
+    }
 }
 
 /// Which rules run.
@@ -85,7 +102,8 @@ pub fn parse(
     if text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
         return Ok(Config::default());
     }
-    serde_saphyr::from_str(&text).map_err(|e| describe(name, &text, &e))
+    let config: Config = serde_saphyr::from_str(&text).map_err(|e| describe(name, &text, &e))?;
+    Ok(Config { places: Places::find(name, &text), ..config })
 }
 
 /// `file:line:column: what is wrong`, with the nearest known key where a key is unknown.

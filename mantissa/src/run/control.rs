@@ -59,6 +59,7 @@ impl Control {
             Some(options) => Some(start_console(options, &tap, &health).await?),
             None => None,
         };
+        progress::describe();
         Ok(Self { shutdown, tap, health, asked, _signals: signals, console })
     }
 

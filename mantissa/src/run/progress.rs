@@ -50,3 +50,33 @@ fn gauges(shared: &Shared, tally: &Tally) {
     metrics::gauge!("mantissa_epoch_open_bytes")
         .set(shared.buffered_bytes.load(Ordering::Relaxed) as f64);
 }
+
+/// Says what the numbers of the pipeline mean, and begins those at zero that otherwise first show
+/// when something has gone wrong.
+pub fn describe() {
+    use metrics::{Unit, counter, describe_counter, describe_gauge};
+    for (name, meaning) in [
+        (
+            "mantissa_records_received_total",
+            "Records in committed epochs, whatever became of them.",
+        ),
+        ("mantissa_events_stored_total", "Events committed to the lake."),
+        ("mantissa_duplicates_total", "Records that the lake had already."),
+        ("mantissa_dead_letters_total", "Records that could not be stored as events."),
+        ("mantissa_epochs_total", "Epochs committed."),
+        ("mantissa_commit_failures_total", "Attempts to commit an epoch that failed."),
+        ("mantissa_rule_reloads_total", "Times the rules were read again, by result."),
+    ] {
+        describe_counter!(name, meaning);
+    }
+    describe_counter!("mantissa_lake_bytes_total", Unit::Bytes, "Bytes of data files committed.");
+    describe_gauge!(
+        "mantissa_epoch_open_bytes",
+        Unit::Bytes,
+        "Memory of events not committed yet."
+    );
+    counter!("mantissa_commit_failures_total").absolute(0);
+    for result in ["ok", "failed"] {
+        counter!("mantissa_rule_reloads_total", "result" => result).absolute(0);
+    }
+}

@@ -66,8 +66,11 @@ pub struct S3Options {
     pub path_style: Option<bool>,
     /// Allow an `http://` endpoint.
     pub allow_http: bool,
+    /// The key id, where the environment does not give one.
     pub access_key_id: Option<String>,
+    /// The secret that belongs to `access_key_id`.
     pub secret_access_key: Option<Secret>,
+    /// The session of temporary credentials.
     pub session_token: Option<Secret>,
 }
 

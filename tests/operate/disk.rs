@@ -1,0 +1,76 @@
+//! A disk that fills up: intake waits, `/readyz` says why, and nothing is lost.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Site;
+use crate::support::{cloudtrail, number, ok, skipped};
+
+/// A file system of 2 MiB, unmounted at the end.
+struct Small(PathBuf);
+
+impl Small {
+    /// `None` where mounting is not permitted.
+    fn mount(at: &Path) -> Option<Self> {
+        std::fs::create_dir(at).unwrap();
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(at).output();
+        match mount {
+            Ok(output) if output.status.success() => Some(Self(at.to_path_buf())),
+            refused => {
+                skipped(&format!("a small file system cannot be mounted here: {refused:?}"));
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily: the process under test may still be there after a failure.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Writes until nothing more fits.
+fn fill(path: &Path) {
+    let mut file = std::fs::File::create(path).unwrap();
+    for block in [65_536, 4_096, 512, 1] {
+        while file.write_all(&vec![b'x'; block]).is_ok() {}
+    }
+}
+
+fn events(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|n| cloudtrail(&format!("e-{n}"), "ListUsers")).collect()
+}
+
+#[test]
+fn a_full_disk_stops_the_stream_and_loses_nothing() {
+    let config = super::BASE.replace("url: ./lake", "url: ./small/lake");
+    let mut site = Site::with(&format!("state_dir: ./state\n{config}"));
+    let Some(small) = Small::mount(&site.path("small")) else { return };
+    let (lake, filler) = (small.0.join("lake"), small.0.join("filler"));
+    site.start();
+    site.append(&events(0..20));
+    site.wait("the first commit", |site| site.metric("mantissa_events_stored_total") == 20.0);
+
+    fill(&filler);
+    site.append(&events(20..300));
+    site.wait("503 of /readyz", |site| site.check("lake").0 == 503);
+    let (_, condition, reason) = site.check("lake");
+    assert_eq!(condition, "failed");
+    assert!(reason.to_lowercase().contains("space"), "says why: {reason}");
+    assert_eq!(site.get("/livez", "").0, 200, "a restart would not help");
+    site.append(&events(300..400));
+    site.wait("a second attempt", |site| site.metric("mantissa_commit_failures_total") >= 2.0);
+    assert_eq!(site.metric("mantissa_events_stored_total"), 20.0);
+
+    std::fs::remove_file(&filler).unwrap();
+    site.wait("all commits", |site| site.metric("mantissa_events_stored_total") == 400.0);
+    site.wait("200 of /readyz", |site| site.check("lake").0 == 200);
+    site.stop();
+    assert_eq!(number(&lake, "select count(distinct event_uid) as n from events"), 400);
+    assert_eq!(number(&lake, "select count(*) as n from events"), 400);
+    ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
+}
