@@ -7,11 +7,12 @@ mod progress;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use console::Health;
 use enrich::FactsInput;
 use event::time::HOUR_NS;
 use event::{Alert, Facts, Secret};
@@ -26,6 +27,7 @@ use tokio::task::JoinSet;
 
 use crate::pipeline::{AlertSink, Detection, Epochs, Shared, Tally, Workers, drive};
 use crate::plan::Plan;
+use crate::report;
 
 pub use control::{Control, Stop};
 
@@ -124,7 +126,12 @@ fn shared(
     Arc::new(Shared {
         detection: ArcSwap::from_pointee(detection),
         window,
-        alerts: Arc::new(ToOutbox { outbox: outbox.clone(), wake: dispatcher.notifier() }),
+        alerts: Arc::new(ToOutbox {
+            outbox: outbox.clone(),
+            wake: dispatcher.notifier(),
+            health: control.health.clone(),
+            is_failing: AtomicBool::new(false),
+        }),
         tap: control.tap.clone(),
         late_after_ns: i64::from(plan.lake.late_after_hours).saturating_mul(HOUR_NS),
         buffered_bytes: AtomicUsize::new(0),
@@ -179,11 +186,21 @@ fn facts_of(alert: &Alert) -> Facts {
 struct ToOutbox {
     outbox: Outbox,
     wake: Arc<Notify>,
+    /// While alerts cannot be made durable the workers wait, and no epoch can be cut that would tell.
+    health: Health,
+    is_failing: AtomicBool,
 }
 
 impl AlertSink for ToOutbox {
     fn insert(&self, alerts: &[Alert]) -> anyhow::Result<()> {
-        self.outbox.insert(alerts)?;
+        if let Err(e) = self.outbox.insert(alerts) {
+            self.is_failing.store(true, Ordering::Relaxed);
+            self.health.failed("outbox", &report::chain(&e));
+            return Err(e.into());
+        }
+        if self.is_failing.swap(false, Ordering::Relaxed) {
+            self.health.ok("outbox");
+        }
         self.wake.notify_one();
         Ok(())
     }

@@ -26,10 +26,13 @@ mod write;
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use event::AlertId;
-use redb::{ConcurrencyMode, Database, TableDefinition};
+use redb::{
+    ConcurrencyMode, Database, ReadTransaction, ReadableDatabase as _, StorageError,
+    TableDefinition, TransactionError, WriteTransaction,
+};
 
 pub use delivery::{Claim, Delivery, Entry, Filter, Routed, State, StateName, Suppress};
 pub use error::{Error, ErrorKind};
@@ -59,7 +62,8 @@ const WINDOWS: TableDefinition<'_, &Id, &[u8]> = TableDefinition::new("windows")
 /// The alerts on their way out. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Outbox {
-    database: Arc<Database>,
+    /// Replaced when a failure of the disk has made it useless, see [`Outbox::reopen`].
+    database: Arc<RwLock<Arc<Database>>>,
     path: Arc<Path>,
 }
 
@@ -77,11 +81,8 @@ impl Outbox {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         drop(options.open(path).map_err(|e| Error::open(path, e))?);
-        let database = Database::builder()
-            .set_concurrency_mode(ConcurrencyMode::MultiWriter)
-            .create(path)
-            .map_err(|e| Error::open(path, redb::Error::from(e)))?;
-        let outbox = Self { database: Arc::new(database), path: path.into() };
+        let database = Arc::new(RwLock::new(Arc::new(database(path)?)));
+        let outbox = Self { database, path: path.into() };
         outbox.create_tables()?;
         Ok(outbox)
     }
@@ -109,8 +110,42 @@ impl Outbox {
         }
     }
 
+    fn begin_write(&self) -> Result<WriteTransaction, Error> {
+        let database = self.database();
+        match database.begin_write() {
+            Err(TransactionError::Storage(StorageError::PreviousIo)) => {
+                Ok(self.reopen(&database)?.begin_write()?)
+            }
+            begun => Ok(begun?),
+        }
+    }
+
+    fn begin_read(&self) -> Result<ReadTransaction, Error> {
+        let database = self.database();
+        match database.begin_read() {
+            Err(TransactionError::Storage(StorageError::PreviousIo)) => {
+                Ok(self.reopen(&database)?.begin_read()?)
+            }
+            begun => Ok(begun?),
+        }
+    }
+
+    fn database(&self) -> Arc<Database> {
+        Arc::clone(&self.database.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// After the first failed write (a full disk) a handle refuses everything, for ever. The file is
+    /// as its last commit left it, so a new handle goes on from there once the disk allows it.
+    fn reopen(&self, broken: &Arc<Database>) -> Result<Arc<Database>, Error> {
+        let mut current = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&current, broken) {
+            *current = Arc::new(database(&self.path)?);
+        }
+        Ok(Arc::clone(&current))
+    }
+
     fn create_tables(&self) -> Result<(), Error> {
-        let write = self.database.begin_write()?;
+        let write = self.begin_write()?;
         write.open_table(IDS)?;
         write.open_table(IDS_BY_TIME)?;
         write.open_table(ALERTS)?;
@@ -123,6 +158,13 @@ impl Outbox {
         write.commit()?;
         Ok(())
     }
+}
+
+fn database(path: &Path) -> Result<Database, Error> {
+    Database::builder()
+        .set_concurrency_mode(ConcurrencyMode::MultiWriter)
+        .create(path)
+        .map_err(|e| Error::open(path, redb::Error::from(e)))
 }
 
 fn key_of(id: &AlertId) -> &Id {

@@ -1,21 +1,24 @@
 //! A disk that fills up: intake waits, `/readyz` says why, and nothing is lost.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Site;
+use super::{Hook, Site, free_port};
 use crate::support::{cloudtrail, number, ok, skipped};
 
-/// A file system of 2 MiB, unmounted at the end.
+/// A small file system, unmounted at the end.
 struct Small(PathBuf);
 
 impl Small {
     /// `None` where mounting is not permitted.
-    fn mount(at: &Path) -> Option<Self> {
+    fn mount(at: &Path, size: &str) -> Option<Self> {
         std::fs::create_dir(at).unwrap();
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(at).output();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(at)
+            .output();
         match mount {
             Ok(output) if output.status.success() => Some(Self(at.to_path_buf())),
             refused => {
@@ -49,7 +52,7 @@ fn events(range: std::ops::Range<usize>) -> Vec<String> {
 fn a_full_disk_stops_the_stream_and_loses_nothing() {
     let config = super::BASE.replace("url: ./lake", "url: ./small/lake");
     let mut site = Site::with(&format!("state_dir: ./state\n{config}"));
-    let Some(small) = Small::mount(&site.path("small")) else { return };
+    let Some(small) = Small::mount(&site.path("small"), "2m") else { return };
     let (lake, filler) = (small.0.join("lake"), small.0.join("filler"));
     site.start();
     site.append(&events(0..20));
@@ -72,5 +75,49 @@ fn a_full_disk_stops_the_stream_and_loses_nothing() {
     site.stop();
     assert_eq!(number(&lake, "select count(distinct event_uid) as n from events"), 400);
     assert_eq!(number(&lake, "select count(*) as n from events"), 400);
+    ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
+}
+
+/// As by default: the outbox of alerts is in the lake, on the same disk.
+#[test]
+fn a_full_disk_holds_alerts_back_and_loses_none() {
+    let hook = Hook::start(free_port(), 200);
+    let config = super::BASE.replace("url: ./lake", "url: ./small/lake");
+    let mut site = Site::with(&format!(
+        "{config}destinations:\n  hook:\n    webhook:\n      url: http://{}/\n      \
+         per_second_max: 5000\n",
+        hook.address
+    ));
+    let Some(small) = Small::mount(&site.path("small"), "8m") else { return };
+    let (lake, filler) = (small.0.join("lake"), small.0.join("filler"));
+    let watched = |range: std::ops::Range<usize>| -> Vec<String> {
+        range.map(|n| cloudtrail(&format!("w-{n}"), "Watched")).collect()
+    };
+    site.start();
+    site.append(&watched(0..10));
+    site.wait("the first alerts", |_| hook.accepted().len() == 10);
+    site.wait("their commit", |site| site.metric("mantissa_events_stored_total") == 10.0);
+
+    fill(&filler);
+    let mut next = 10;
+    // The outbox has some room of its own: more alerts until that is gone too.
+    site.wait("503 of /readyz for the outbox", |site| {
+        if next < 4_000 {
+            site.append(&watched(next..next + 100));
+            next += 100;
+        }
+        let (status, condition, reason) = site.check("outbox");
+        status == 503 && condition == "failed" && reason.to_lowercase().contains("space")
+    });
+
+    std::fs::remove_file(&filler).unwrap();
+    site.wait("all commits", |site| site.metric("mantissa_events_stored_total") == next as f64);
+    site.wait("200 of /readyz", |site| site.check("outbox").0 == 200);
+    site.wait("every alert", |_| hook.accepted().len() >= next);
+    site.stop();
+    let ids: BTreeSet<String> = hook.accepted().into_iter().map(|(id, _)| id).collect();
+    assert_eq!((ids.len(), hook.accepted().len()), (next, next));
+    assert_eq!(number(&lake, "select count(*) as n from events"), next as i64);
+    assert_eq!(number(&lake, "select count(distinct alert_id) as n from alerts"), next as i64);
     ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
 }

@@ -30,7 +30,7 @@ pub enum Stop {
 pub struct Control {
     pub shutdown: Shutdown,
     pub tap: Tap,
-    health: Health,
+    pub health: Health,
     asked: watch::Receiver<Option<Instant>>,
     /// Held so that the switch can still be thrown while anything runs.
     _signals: JoinHandle<()>,
@@ -55,6 +55,7 @@ impl Control {
             }),
         };
         let (tap, health) = (Tap::default(), Health::default());
+        health.ok("outbox");
         let console = match &plan.console {
             Some(options) => Some(start_console(options, &tap, &health).await?),
             None => None,

@@ -1,7 +1,7 @@
 //! Looking into the outbox. Changes nothing.
 
 use event::{Alert, AlertId, Timestamp};
-use redb::{ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use super::{
     ALERTS, ALERTS_BY_TIME, DELIVERIES, DUE, Delivery, Entry, Error, Filter, IN_FLIGHT, Id, Outbox,
@@ -11,7 +11,7 @@ use super::{
 impl Outbox {
     /// The alerts that the filter admits, newest first, at most `filter.limit`.
     pub fn list(&self, filter: &Filter) -> Result<Vec<Entry>, Error> {
-        let read = self.database.begin_read()?;
+        let read = self.begin_read()?;
         let by_time = read.open_table(ALERTS_BY_TIME)?;
         let since = filter.since.map_or(i64::MIN, |since| since.0);
         let mut entries = Vec::new();
@@ -30,17 +30,17 @@ impl Outbox {
 
     /// One alert, unless it is unknown or its body is gone.
     pub fn get(&self, id: AlertId) -> Result<Option<Entry>, Error> {
-        entry(&self.database.begin_read()?, key_of(&id))
+        entry(&self.begin_read()?, key_of(&id))
     }
 
     /// How many alerts are not yet routed.
     pub fn unrouted(&self) -> Result<u64, Error> {
-        Ok(self.database.begin_read()?.open_table(UNROUTED)?.len()?)
+        Ok(self.begin_read()?.open_table(UNROUTED)?.len()?)
     }
 
     /// How many deliveries to a destination are open.
     pub fn pending(&self, destination: &str) -> Result<u64, Error> {
-        let read = self.database.begin_read()?;
+        let read = self.begin_read()?;
         let due = count(read.open_table(DUE)?.range(due_range(destination, i64::MAX))?)?;
         let (from, to) = ((destination, &[0; 16]), (destination, &[0xff; 16]));
         Ok(due + count(read.open_table(IN_FLIGHT)?.range(from..=to)?)?)
@@ -48,7 +48,7 @@ impl Outbox {
 
     /// When the next delivery to a destination is due; `None` when there is none.
     pub fn next_due(&self, destination: &str) -> Result<Option<Timestamp>, Error> {
-        let read = self.database.begin_read()?;
+        let read = self.begin_read()?;
         let due = read.open_table(DUE)?;
         match due.range(due_range(destination, i64::MAX))?.next() {
             Some(row) => Ok(Some(Timestamp(row?.0.value().1))),
@@ -58,7 +58,7 @@ impl Outbox {
 
     /// Names of the destinations that open deliveries go to, configured or not.
     pub fn destinations_pending(&self) -> Result<Vec<String>, Error> {
-        let read = self.database.begin_read()?;
+        let read = self.begin_read()?;
         let due = read.open_table(DUE)?;
         let mut names: Vec<String> = Vec::new();
         // Jump from name to name: the first key after every possible one of the last name.

@@ -36,7 +36,7 @@ impl Outbox {
     /// Makes alerts durable, all or none. The answer says which were new; the others were inserted
     /// before (in this batch or earlier) and are left as they are. One fsync a batch.
     pub fn insert(&self, alerts: &[Alert]) -> Result<Vec<bool>, Error> {
-        let write = self.database.begin_write()?;
+        let write = self.begin_write()?;
         let mut new = Vec::with_capacity(alerts.len());
         {
             let (mut ids, mut bodies) = (write.open_table(IDS)?, write.open_table(ALERTS)?);
@@ -71,7 +71,7 @@ impl Outbox {
         max: usize,
         mut route: impl FnMut(&Alert) -> Vec<Routed>,
     ) -> Result<Vec<Entry>, Error> {
-        let write = self.database.begin_write()?;
+        let write = self.begin_write()?;
         let mut routed = Vec::new();
         {
             let mut unrouted = write.open_table(UNROUTED)?;
@@ -108,7 +108,7 @@ impl Outbox {
         now: Timestamp,
         max: usize,
     ) -> Result<Vec<Claim>, Error> {
-        let write = self.database.begin_write()?;
+        let write = self.begin_write()?;
         let mut claims = Vec::new();
         {
             let mut due = write.open_table(DUE)?;
@@ -145,7 +145,7 @@ impl Outbox {
 
     /// Stores how attempts ended and gives their claims back.
     pub fn record(&self, ended: &[(String, AlertId, Delivery)]) -> Result<(), Error> {
-        let write = self.database.begin_write()?;
+        let write = self.begin_write()?;
         {
             let mut deliveries = write.open_table(DELIVERIES)?;
             let mut due = write.open_table(DUE)?;
@@ -165,7 +165,7 @@ impl Outbox {
     /// Makes due again what a crash left claimed. Only for whoever holds the dispatch lock. Gives
     /// how many there were.
     pub fn recover(&self) -> Result<usize, Error> {
-        let write = self.database.begin_write()?;
+        let write = self.begin_write()?;
         let mut found: Vec<(String, Id)> = Vec::new();
         {
             let mut in_flight = write.open_table(IN_FLIGHT)?;
@@ -216,7 +216,7 @@ impl Outbox {
     /// Makes parked deliveries due at once with a fresh allowance of attempts: those of the given
     /// alerts, or all (`None`). Gives how many there were.
     pub fn retry(&self, ids: Option<&[AlertId]>, now: Timestamp) -> Result<usize, Error> {
-        let write = self.database.begin_write()?;
+        let write = self.begin_write()?;
         let mut retried = 0;
         {
             let mut table = write.open_table(DELIVERIES)?;
@@ -261,7 +261,7 @@ impl Outbox {
     /// rows: call it again while it gives more than 0. Gives how many alerts or ids went.
     pub fn purge(&self, now: Timestamp, keep: Retention) -> Result<usize, Error> {
         let before = |days: u32| now.0.saturating_sub(i64::from(days).saturating_mul(DAY_NS));
-        let write = self.database.begin_write()?;
+        let write = self.begin_write()?;
         let mut gone = 0;
         // What is not routed yet has no delivery that would keep it: come again later.
         if write.open_table(UNROUTED)?.first()?.is_none() {
