@@ -65,7 +65,7 @@ pub async fn run_with(
     for (name, config) in &plan.sources {
         sources.insert(name.clone(), config.build(name)?);
     }
-    std::fs::create_dir_all(&plan.state_dir)
+    create_private(&plan.state_dir)
         .with_context(|| format!("cannot create the state folder {}", plan.state_dir.display()))?;
     let (lake, recovered) = Lake::open(&plan.lake).await?;
     let window = Arc::new(recovered.window);
@@ -98,6 +98,16 @@ pub async fn run_with(
     let (tally, sources) = (tally?, sources?);
     let read_before = sources.values().flat_map(|s| s.read_before_names.clone()).collect();
     Ok(Outcome { tally, sources, read_before })
+}
+
+/// Makes the folder for its owner only: what is in it is not redacted. One that is there stays as it is.
+fn create_private(dir: &Path) -> std::io::Result<()> {
+    if let Some(parent) = dir.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(dir)
 }
 
 /// Opens the outbox of a state folder.

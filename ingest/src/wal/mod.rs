@@ -85,7 +85,7 @@ impl Wal {
     /// Opens or makes the log. `finished` tells how far a log of some name was finished, to know
     /// where an emptied one goes on.
     pub fn open(options: Options, finished: impl Fn(&str) -> Option<u64>) -> io::Result<Self> {
-        fs::create_dir_all(&options.folder)?;
+        create_private(&options.folder)?;
         let lock = File::create(options.folder.join("lock"))?;
         lock.try_lock().map_err(|_| {
             io::Error::new(io::ErrorKind::ResourceBusy, "another process has this log open")
@@ -163,6 +163,17 @@ impl Wal {
         }
         Ok(count)
     }
+}
+
+/// Makes the folder for its owner only: it holds events as they came. One that is there stays as it is.
+fn create_private(folder: &Path) -> io::Result<()> {
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
 }
 
 /// The log's name, made at its first start.
