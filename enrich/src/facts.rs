@@ -6,7 +6,7 @@
 //! be escaped here for any destination (that is the destination's own duty) and not be redacted here
 //! (that is done at the outbound choke point).
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 
 use event::alert::RuleInfo;
 use event::{Alert, Facts, Timestamp};
@@ -92,31 +92,9 @@ pub fn printable(text: &str, chars_max: usize) -> Option<String> {
             out.push('…');
             break;
         }
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_control() || hides_or_turns(c) => {
-                let _ = write!(out, "\\u{{{:x}}}", c as u32); // writing to a String cannot fail
-            }
-            c => out.push(c),
-        }
+        event::shown::push(&mut out, c);
     }
     (!out.is_empty()).then_some(out)
-}
-
-/// Zero-width, line-separator, bidirectional-control and tag characters.
-fn hides_or_turns(c: char) -> bool {
-    matches!(
-        c as u32,
-        0xad | 0x61c
-            | 0x180e
-            | 0x200b..=0x200f
-            | 0x2028..=0x202e
-            | 0x2060..=0x206f
-            | 0xfeff
-            | 0xe0000..=0xe007f
-    )
 }
 
 fn who(columns: &Columns<'_>) -> String {

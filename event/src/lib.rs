@@ -16,6 +16,8 @@ pub mod doc;
 pub mod fields;
 pub mod log_source;
 pub mod secret;
+pub mod shown;
+pub mod spelling;
 pub mod time;
 pub mod uid;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use detect::{Diagnostic, RuleSet, Severity};
 use event::Secret;
+use event::spelling::distance;
 use ingest::{HttpOptions, SourceConfig};
 use normalize::Catalog;
 use normalize::redact::{RedactOptions, Redactor};
@@ -15,7 +16,7 @@ use sink::destinations::DestinationConfig;
 use sink::lake::LakeOptions;
 use sink::routing::RouteConfig;
 
-use crate::config::{Config, RulesConfig, distance};
+use crate::config::{Config, RulesConfig};
 use crate::files;
 
 /// What will run.

@@ -1,6 +1,8 @@
 //! What people read: errors once with their whole chain, times, sizes and counts.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
+
+use event::shown;
 
 /// Prints an error with its chain of causes, each on its own line, to standard error.
 pub fn error(error: &anyhow::Error) {
@@ -14,8 +16,7 @@ pub fn error(error: &anyhow::Error) {
         }
         last = cause;
     }
-    // Nothing sensible is left to do when standard error is gone.
-    let _ = io::stderr().write_all(text.as_bytes());
+    note(&text);
 }
 
 /// An error and its causes in one line, for logs.
@@ -37,17 +38,69 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Writes to standard output and flushes.
+/// Writes text for people to standard output and flushes. Whatever in it came from logs cannot drive a
+/// terminal.
 pub fn out(text: &str) -> anyhow::Result<()> {
+    write(shown::block(text).as_bytes())
+}
+
+/// Writes data that programs read to standard output, unchanged, and flushes.
+pub fn data(text: &str) -> anyhow::Result<()> {
+    write(text.as_bytes())
+}
+
+/// Standard output for data that holds what others wrote: unchanged, unless it is a terminal.
+pub fn stdout() -> Box<dyn io::Write> {
+    let out = io::stdout();
+    if out.is_terminal() { Box::new(Screen { out, line: Vec::new() }) } else { Box::new(out) }
+}
+
+/// A terminal, written line by line, because a write may end within a character.
+struct Screen<W: io::Write> {
+    out: W,
+    /// What came after the last line feed.
+    line: Vec<u8>,
+}
+
+/// A line that is longer is not waited for.
+const LINE_BYTES_MAX: usize = 1 << 20;
+
+impl<W: io::Write> io::Write for Screen<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        if bytes.contains(&b'\n') || self.line.len() > LINE_BYTES_MAX {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let whole = match self.line.iter().rposition(|b| *b == b'\n') {
+            Some(end) => end + 1,
+            None => self.line.len(),
+        };
+        let text = String::from_utf8_lossy(&self.line[..whole]);
+        self.out.write_all(shown::block(&text).as_bytes())?;
+        self.line.drain(..whole);
+        self.out.flush()
+    }
+}
+
+fn write(bytes: &[u8]) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
+    stdout.write_all(bytes)?;
     stdout.flush()?;
     Ok(())
 }
 
-/// Writes to standard error; a gone reader is not worth an error.
+/// Writes text for people to standard error; a gone reader is not worth an error.
 pub fn note(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = io::stderr().write_all(shown::block(text).as_bytes());
+}
+
+/// Replaces the last line of the terminal that standard error is; `text` is our own.
+pub fn status(text: &str) {
+    let _ = io::stderr().write_all(format!("\r\x1b[K{text}").as_bytes());
 }
 
 /// 1234567 → `1,234,567`.
@@ -86,6 +139,16 @@ pub fn plural(n: u64, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_screen_shows_whole_lines_and_no_controls() {
+        let mut screen = Screen { out: Vec::new(), line: Vec::new() };
+        let text = "a,\u{1b}[2J\nü\u{9b}2J\nrest";
+        text.as_bytes().chunks(1).for_each(|byte| screen.write_all(byte).unwrap());
+        assert_eq!(screen.out, "a,\\u{1b}[2J\nü\\u{9b}2J\n".as_bytes());
+        screen.flush().unwrap();
+        assert!(screen.out.ends_with(b"\nrest"));
+    }
 
     #[test]
     fn numbers_for_people() {

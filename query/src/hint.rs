@@ -1,5 +1,7 @@
 //! Names that a person may have meant.
 
+use event::spelling::distance;
+
 /// At most this many names in a hint.
 const NAMES_MAX: usize = 3;
 
@@ -42,22 +44,6 @@ fn plain(name: &str) -> String {
 fn is_within(a: &str, b: &str) -> bool {
     let mut letters = b.chars();
     a.chars().all(|wanted| letters.any(|letter| letter == wanted))
-}
-
-/// How many letters have to change (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let above = row[j + 1];
-            row[j + 1] = (corner + usize::from(x != *y)).min(above + 1).min(row[j] + 1);
-            corner = above;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

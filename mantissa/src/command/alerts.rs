@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use event::shown::line;
 use event::{AlertId, Uid};
 use sink::outbox::{Delivery, Entry, Filter, Outbox, State, StateName};
 
@@ -44,10 +45,10 @@ fn list(
     let filter = Filter { state: status.and_then(StateName::parse), limit, ..Filter::default() };
     let entries = outbox.list(&filter)?;
     for entry in &entries {
-        report::out(&match format {
-            ReportFormat::Json => format!("{}\n", serde_json::to_string(entry)?),
-            ReportFormat::Text => text(entry),
-        })?;
+        match format {
+            ReportFormat::Json => report::data(&format!("{}\n", serde_json::to_string(entry)?))?,
+            ReportFormat::Text => report::out(&text(entry))?,
+        }
     }
     if format == ReportFormat::Text && entries.is_empty() {
         report::out("no alerts\n")?;
@@ -59,10 +60,14 @@ fn text(entry: &Entry) -> String {
     let alert = &entry.alert;
     let mut text = format!(
         "{}  {}  {:<13}  {}\n    {}\n",
-        alert.event_time, alert.alert_id, alert.rule.level, alert.rule.title, alert.facts.what
+        alert.event_time,
+        alert.alert_id,
+        alert.rule.level,
+        line(&alert.rule.title),
+        line(&alert.facts.what)
     );
     for (destination, delivery) in &entry.deliveries {
-        text.push_str(&format!("    {destination}: {}\n", standing(delivery)));
+        text.push_str(&format!("    {destination}: {}\n", line(&standing(delivery))));
     }
     text
 }

@@ -27,6 +27,6 @@ pub fn check(args: &ConfigFile) -> anyhow::Result<ExitCode> {
 /// Prints the JSON Schema of the configuration.
 pub fn schema() -> anyhow::Result<ExitCode> {
     let schema = schemars::schema_for!(Config);
-    report::out(&format!("{}\n", serde_json::to_string_pretty(&schema)?))?;
+    report::data(&format!("{}\n", serde_json::to_string_pretty(&schema)?))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! `mantissa deadletters list|show|redrive`.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -45,7 +45,7 @@ fn list(options: &LakeOptions, limit: usize, format: RowFormat) -> anyhow::Resul
     );
     super::block_on(async {
         let rows = super::engine(options).await?.sql(&sql, Limits::default()).await?;
-        let mut out = io::stdout().lock();
+        let mut out = report::stdout();
         ::query::write(rows, Format::from(format), &mut out).await?;
         Ok(ExitCode::SUCCESS)
     })
@@ -55,7 +55,7 @@ fn uid(text: &str) -> anyhow::Result<Uid> {
     Uid::parse(text).with_context(|| format!("`{text}` is no dead_id: 32 hexadecimal digits"))
 }
 
-/// The bytes to standard output as they arrived; everything else to standard error.
+/// The bytes to standard output as they arrived (on a terminal with escapes); everything else to standard error.
 fn show(options: &LakeOptions, id: &str) -> anyhow::Result<ExitCode> {
     let id = uid(id)?;
     let found = super::block_on(async {
@@ -77,7 +77,7 @@ fn show(options: &LakeOptions, id: &str) -> anyhow::Result<ExitCode> {
         letter.reason,
         if redriven { "\nwas given to the pipeline again" } else { "" },
     ));
-    let mut out = io::stdout().lock();
+    let mut out = report::stdout();
     out.write_all(&letter.bytes)?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@ use ::generate::{EventRef, Expected, Log, Truth};
 use ::query::{Engine, Format, Limits};
 use anyhow::{Context as _, bail};
 use event::Timestamp;
+use event::shown::line;
 use serde::Deserialize;
 use sink::lake::LakeStore;
 
@@ -156,12 +157,12 @@ fn show_alerts(raised: &[Raised]) -> anyhow::Result<()> {
     report::out(&format!("Alerts ({})\n", raised.len()))?;
     for alert in raised {
         let time = alert.event_time.get(11..19).unwrap_or(&alert.event_time);
-        report::out(&format!("  {time}  {:<8}  {}\n", alert.level, alert.rule_title))?;
+        report::out(&format!("  {time}  {:<8}  {}\n", alert.level, line(&alert.rule_title)))?;
         for (label, text) in
             [("who", &alert.who), ("what", &alert.what), ("where", &alert.where_text)]
         {
             if let Some(text) = text {
-                report::out(&format!("            {label:<5} {text}\n"))?;
+                report::out(&format!("            {label:<5} {}\n", line(text)))?;
             }
         }
     }

@@ -22,8 +22,10 @@ pub fn run(args: Ingest) -> anyhow::Result<ExitCode> {
         report::note(&format!("warning: {note}\n"));
     }
     let outcome = super::block_on(run::run(plan, Stop::Signals))?;
-    let text = if json { serde_json::to_string(&outcome)? } else { summary(&outcome) };
-    report::out(&format!("{text}\n"))?;
+    match json {
+        true => report::data(&format!("{}\n", serde_json::to_string(&outcome)?))?,
+        false => report::out(&format!("{}\n", summary(&outcome)))?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 

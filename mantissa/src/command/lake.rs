@@ -14,7 +14,7 @@ pub fn run(command: LakeCommand) -> anyhow::Result<ExitCode> {
         Ok(sink::lake::verify(&LakeStore::open(&options)?, deep).await?)
     })?;
     match format {
-        ReportFormat::Json => report::out(&format!("{}\n", serde_json::to_string(&found)?))?,
+        ReportFormat::Json => report::data(&format!("{}\n", serde_json::to_string(&found)?))?,
         ReportFormat::Text => report::out(&format!("{found}\n"))?,
     }
     Ok(if found.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ::query::{Format, Limits};
 
 use crate::cli::{Query, RowFormat};
+use crate::report;
 
 /// Runs one SELECT and streams its rows to standard output.
 pub fn run(args: &Query) -> anyhow::Result<ExitCode> {
@@ -16,7 +17,7 @@ pub fn run(args: &Query) -> anyhow::Result<ExitCode> {
         let limits =
             Limits { time_max: Some(Duration::from_secs(args.timeout_s)), ..Limits::default() };
         let rows = engine.sql(&args.sql, limits).await?;
-        let mut out = io::BufWriter::new(io::stdout().lock());
+        let mut out = io::BufWriter::new(report::stdout());
         ::query::write(rows, args.format.into(), &mut out).await?;
         out.flush()?;
         Ok(ExitCode::SUCCESS)

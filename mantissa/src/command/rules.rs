@@ -42,7 +42,7 @@ fn check(paths: &[PathBuf], format: ReportFormat) -> anyhow::Result<ExitCode> {
             let document = serde_json::json!({
                 "rules": rules.rules().len(), "files": files.len(), "errors": errors, "problems": problems,
             });
-            report::out(&format!("{document}\n"))?;
+            report::data(&format!("{document}\n"))?;
         }
         ReportFormat::Text => {
             let texts: HashMap<&str, &str> =

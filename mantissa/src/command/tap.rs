@@ -1,12 +1,13 @@
 //! `mantissa tap`: watch events or matches of a running process, one JSON object a line.
 
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use futures::StreamExt as _;
 
 use crate::cli::{Tap, TapWhat};
+use crate::report;
 
 /// Copies the console's stream to standard output until either side ends it.
 pub fn run(args: &Tap) -> anyhow::Result<ExitCode> {
@@ -32,11 +33,11 @@ pub fn run(args: &Tap) -> anyhow::Result<ExitCode> {
             bail!("{url} answered {}", answer.status());
         }
         let mut stream = answer.bytes_stream();
-        let mut out = io::stdout();
+        let mut out = report::stdout();
         while let Some(chunk) = stream.next().await {
             out.write_all(&chunk.context("the stream broke off")?)?;
-            out.flush()?;
         }
+        out.flush()?;
         Ok(ExitCode::SUCCESS)
     })
 }

@@ -27,8 +27,8 @@ pub async fn show(shared: Arc<Shared>, tally: watch::Receiver<Tally>, _outbox: O
         let tally = tally.borrow().clone();
         gauges(&shared, &tally);
         if terminal {
-            report::note(&format!(
-                "\r\x1b[K{} records ({:.0}/s), {} alerts, {} committed in {}, {} waiting",
+            report::status(&format!(
+                "{} records ({:.0}/s), {} alerts, {} committed in {}, {} waiting",
                 report::count(records),
                 rate,
                 report::count(shared.alert_count.load(Ordering::Relaxed)),

@@ -111,25 +111,12 @@ fn value(formatter: &ArrayFormatter<'_>, array: &ArrayRef, row: usize) -> String
 fn cell(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_control() || is_invisible(c) => {
-                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => out.push(c),
-        }
+        event::shown::push(&mut out, c);
         if out.len() > 8 * WIDTH_MAX {
             break;
         }
     }
     cut(&out, WIDTH_MAX)
-}
-
-/// Marks that reorder or hide the text around them.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn cut(text: &str, to: usize) -> String {

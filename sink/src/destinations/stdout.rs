@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use event::shown;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -80,7 +81,7 @@ fn failed(reason: &str) -> Answer {
 fn block(outbound: &Outbound) -> String {
     let (alert, facts) = (outbound.alert(), &outbound.alert().facts);
     let level = alert.rule.level.as_str().to_uppercase();
-    let mut text = format!("{level}  {}\n", one_line(&alert.rule.title));
+    let mut text = format!("{level}  {}\n", shown::line(&alert.rule.title));
     for (label, fact) in [
         ("who", &facts.who),
         ("what", &facts.what),
@@ -90,7 +91,7 @@ fn block(outbound: &Outbound) -> String {
         ("why", &facts.why),
     ] {
         if !fact.is_empty() {
-            text.push_str(&format!("  {label:<6} {}\n", one_line(fact)));
+            text.push_str(&format!("  {label:<6} {}\n", shown::line(fact)));
         }
     }
     if outbound.suppressed_before() > 0 {
@@ -98,15 +99,10 @@ fn block(outbound: &Outbound) -> String {
         text.push_str(&format!("  {:<6} {n} like it were held back before\n", "note"));
     }
     if let Some(query) = outbound.query() {
-        text.push_str(&format!("  {:<6} {query}\n", "event"));
+        text.push_str(&format!("  {:<6} {}\n", "event", shown::line(&query)));
     }
     text.push_str(&format!("  {:<6} {} from {}\n\n", "id", alert.alert_id, alert.source));
     text
-}
-
-/// Without characters that would let a text leave its line or drive the terminal.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -121,7 +117,7 @@ mod tests {
         it.event.insert("actor_name".into(), "alice".into());
         let text = block(&outlet().redact(&it, 3, false));
         let expected = format!(
-            "MEDIUM  Root [2J login\n  who    alice\n  note   3 like it were held back before\n  \
+            "MEDIUM  Root\\u{{1b}}[2J login\n  who    alice\n  note   3 like it were held back before\n  \
              event  {}\n  id     {} from s\n\n",
             outlet().redact(&it, 3, false).query().unwrap(),
             it.alert_id
