@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::support::{column_counts, mantissa, ok, request, wait_until};
+use crate::queue;
+use crate::support::{Server, column_counts, mantissa, note, ok, request, wait_until};
 
 fn kills() -> u32 {
     std::env::var("MANTISSA_CRASH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
@@ -28,6 +29,8 @@ fn flow(prefix: &str, number: usize) -> String {
          1763633760 ACCEPT OK"
     )
 }
+
+const TOPIC: &str = "flows";
 
 const RULE: &str = "
 title: Flow to the watched port
@@ -98,9 +101,10 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn write_config(dir: &Path, port: u16, hook: SocketAddr) {
+fn write_config(dir: &Path, port: u16, hook: SocketAddr, broker: Option<&Server>) {
     std::fs::create_dir_all(dir.join("in")).unwrap();
     std::fs::write(dir.join("rule.yml"), RULE).unwrap();
+    let queue = broker.map_or(String::new(), |broker| queue::config(&broker.address, TOPIC));
     let config = format!(
         "lake:
   url: ./lake
@@ -120,7 +124,7 @@ sources:
     http:
       listen: 127.0.0.1:{port}
       tokens: [t0ken]
-destinations:
+{queue}destinations:
   hook:
     webhook:
       url: http://{hook}/
@@ -131,15 +135,27 @@ destinations:
     std::fs::write(dir.join("mantissa.yaml"), config).unwrap();
 }
 
-fn start(dir: &Path) -> Child {
-    mantissa()
+/// The running program; a failed test leaves none behind.
+struct Life(Child);
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        // SIGKILL. It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(dir: &Path) -> Life {
+    let child = mantissa()
         .args(["run", "--log", "warn"])
         .current_dir(dir)
         .stderr(Stdio::from(
             std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap(),
         ))
         .spawn()
-        .expect("the program starts")
+        .expect("the program starts");
+    Life(child)
 }
 
 /// What the senders have had accepted so far.
@@ -150,6 +166,8 @@ struct Sent {
     /// Numbers of pushed lines that were answered with 200, and those of which nobody knows.
     accepted: Mutex<Vec<usize>>,
     tried: AtomicUsize,
+    /// Numbers of messages that the broker has acknowledged.
+    queued: Mutex<Vec<usize>>,
     stop: AtomicBool,
 }
 
@@ -177,6 +195,18 @@ fn push_lines(port: u16, sent: &Sent) {
     }
 }
 
+fn queue_lines(address: &str, sent: &Sent) {
+    let producer = queue::producer(address);
+    let mut from = 0;
+    while !sent.stop.load(Ordering::Relaxed) {
+        let lines: Vec<_> = (from..from + 20).map(|n| (n, flow("q", n))).collect();
+        let acknowledged = queue::produce(&producer, TOPIC, &lines);
+        sent.queued.lock().unwrap().extend(acknowledged);
+        from += 20;
+        std::thread::sleep(Duration::from_millis(25));
+    }
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let dir = tempfile::tempdir().unwrap();
@@ -184,31 +214,55 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     let mut random = Random(seed);
     let (port, (hook, alerts)) = (free_port(), receiver());
-    write_config(dir, port, hook);
+    let broker = Server::broker();
+    write_config(dir, port, hook, broker.as_ref());
+    let lake = dir.join("lake");
     let sent = Arc::new(Sent::default());
     let (a, b) = (Arc::clone(&sent), Arc::clone(&sent));
     let folder = dir.to_path_buf();
     let tailing = std::thread::spawn(move || append_lines(&folder, &a));
     let pushing = std::thread::spawn(move || push_lines(port, &b));
-    for _ in 0..kills() {
-        let mut child = start(dir);
+    let queueing = broker.as_ref().map(|broker| {
+        queue::make_topic(&broker.address, TOPIC, 2);
+        let (address, sent) = (broker.address.clone(), Arc::clone(&sent));
+        std::thread::spawn(move || queue_lines(&address, &sent))
+    });
+    let queued_so_far =
+        || broker.as_ref().map_or(0, |broker| queue::committed(&broker.address, TOPIC, 2));
+    // How far the group had come after each life; it follows what is in the lake.
+    let mut lives: Vec<i64> = vec![0];
+    for life in 0..kills() {
+        let running = start(dir);
+        if broker.is_some() && life % 3 == 2 {
+            // Joining a group takes longer than the short lives.
+            let before = *lives.last().expect("one is there from the start");
+            let what = format!("reading from the queue (seed {seed}, {lives:?})");
+            wait_until(&what, Duration::from_secs(30), || queued_so_far() > before);
+        }
         std::thread::sleep(Duration::from_millis(300 + random.below(1_500)));
-        child.kill().unwrap();
-        child.wait().unwrap();
+        drop(running);
+        lives.push(queued_so_far());
     }
+    let killed_reading = lives.windows(2).filter(|two| two[1] > two[0]).count();
+    assert!(broker.is_none() || kills() < 3 || killed_reading > 0, "seed {seed}: {lives:?}");
     let mut child = start(dir);
     std::thread::sleep(Duration::from_millis(1_500));
     sent.stop.store(true, Ordering::Relaxed);
     tailing.join().unwrap();
     pushing.join().unwrap();
+    if let Some(queueing) = queueing {
+        queueing.join().unwrap();
+    }
     let tailed = sent.tailed.load(Ordering::Relaxed);
-    let lake = dir.join("lake");
+    let queued = sent.queued.lock().unwrap().clone();
     wait_until(
-        &format!("the file's end in the lake (seed {seed})"),
+        &format!("the end of the file and of the queue in the lake (seed {seed})"),
         Duration::from_secs(60),
         || {
-            column_counts_if_whole(&lake)
-                .is_some_and(|c| c.contains_key(&format!("eni-t-{}", tailed - 1)))
+            column_counts_if_whole(&lake).is_some_and(|c| {
+                c.contains_key(&format!("eni-t-{}", tailed - 1))
+                    && queued.iter().all(|n| c.contains_key(&format!("eni-q-{n}")))
+            })
         },
     );
     wait_until(
@@ -221,10 +275,10 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
         },
     );
     // SIGTERM: a final epoch and a clean exit.
-    let id = child.id().to_string();
+    let id = child.0.id().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     let asked = Instant::now();
-    let status = child.wait().unwrap();
+    let status = child.0.wait().unwrap();
     assert!(status.success() && asked.elapsed() < Duration::from_secs(25), "{status:?}");
 
     let have = column_counts(&lake, "aws_vpcflow", "interface_id");
@@ -242,6 +296,12 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     for n in &accepted {
         assert!(have.contains_key(&format!("eni-p-{n}")), "seed {seed}: accepted line {n} is lost");
     }
+    assert!(broker.is_none() || queued.len() > 100, "seed {seed}: {} were queued", queued.len());
+    note(&format!(
+        "seed {seed}: {tailed} tailed, {} pushed, {} queued; the queue after each life: {lives:?}",
+        accepted.len(),
+        queued.len()
+    ));
     ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
 
     // Every stored flow to the watched port raised one alert, and each left once.

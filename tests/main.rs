@@ -7,6 +7,7 @@
 //! - `corpus`: real vendor events, where somebody has them;
 //! - `demo`: the attacks of a generated day are found;
 //! - `operate`: health, reload, destinations that are down, a full disk, redaction, redrive, stop;
+//! - `queue`: a topic of a real broker, read to its end;
 //! - `rules`: checking, testing and evaluating Sigma rules;
 //! - `s3`: the lake in a bucket;
 //! - `docs`: commands in the documentation run as printed.
@@ -21,6 +22,7 @@ mod demo;
 mod docs;
 mod ingest_query;
 mod operate;
+mod queue;
 mod rules;
 mod s3;
 mod support;
