@@ -33,7 +33,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "console",
         ],
     ),
-    ("benches", &["event", "normalize", "detect", "generate", "mantissa"]),
+    ("benches", &["event", "detect", "generate", "mantissa"]),
 ];
 
 /// Crates that know no runtime, file system, network or clock.
