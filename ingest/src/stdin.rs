@@ -89,7 +89,7 @@ impl Source for StdinSource {
         let entry = known.claim(&prefix, None);
         let partition = match &entry {
             Some(entry) => entry.partition.clone(),
-            None => known.new_name("stdin", &prefix),
+            None => known.new_name("stdin", "", &prefix),
         };
         let meter = Meter::new(&context.name);
         let key = PartitionKey { source: context.name.clone(), partition };

@@ -15,6 +15,8 @@ use crate::source::Resume;
 
 /// How much of the beginning is hashed.
 pub(crate) const PREFIX_BYTES: usize = 64 << 10;
+/// How much of a first line goes into a partition's name.
+const NAMED_BYTES: usize = 256;
 /// How much before the position is hashed.
 const TAIL_BYTES: usize = 512;
 
@@ -127,9 +129,15 @@ impl Known {
         Some(entry)
     }
 
-    /// A new partition's name: from what the file begins with, with a number when that is taken.
-    pub fn new_name(&mut self, kind: &str, prefix: &[u8]) -> Arc<str> {
-        let base = format!("{kind}:{}", &hash(prefix).to_string()[..16]);
+    /// A new partition's name: from where the file is and how it begins, with a number when that is
+    /// taken. Events without an identity of their own have one by this name, so after a crash before
+    /// the first commit it must come out the same although the file has grown: only the first line
+    /// counts, or [`NAMED_BYTES`] of it.
+    pub fn new_name(&mut self, kind: &str, path: &str, prefix: &[u8]) -> Arc<str> {
+        let begin = &prefix[..prefix.len().min(NAMED_BYTES)];
+        let line = begin.iter().position(|b| *b == b'\n').unwrap_or(begin.len());
+        let uid = Uid::of("file name", &[path.as_bytes(), &begin[..line]]);
+        let base = format!("{kind}:{}", &uid.to_string()[..16]);
         let mut name: Arc<str> = base.as_str().into();
         let mut number = 2;
         while !self.names.insert(name.clone()) {

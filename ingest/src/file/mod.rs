@@ -263,7 +263,7 @@ impl Work {
             tracing::info!(path = %path.display(), "was replaced; reading it from the start");
         }
         self.summary.opened += 1;
-        let name = self.known.new_name("file", &prefix);
+        let name = self.known.new_name("file", &path.display().to_string(), &prefix);
         Reader::open(&self.shared, path, name).map(Some)
     }
 
