@@ -135,3 +135,17 @@ fn mistakes_are_explained() {
     let said = run(&["query", "delete from events", "--lake", text(dir.path())]);
     assert_ne!(said.code, 0);
 }
+
+/// A join without an equality works for hours inside one call of the engine.
+#[test]
+fn a_question_ends_at_its_time_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let endless = "select count(*) from generate_series(1, 500000) as a \
+                   join generate_series(1, 500000) as b on a.value * b.value % 1000003 = -1";
+    let asked = std::time::Instant::now();
+    let said = run(&["query", endless, "--timeout-s", "1", "--lake", text(dir.path())]);
+    let took = asked.elapsed();
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("longer than 1 s"), "{}", said.err);
+    assert!(took < std::time::Duration::from_secs(4), "{took:?}");
+}

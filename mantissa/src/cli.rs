@@ -205,7 +205,7 @@ pub struct Query {
     pub lake: LakeArgs,
     #[arg(long, value_enum, default_value_t = RowFormat::Table)]
     pub format: RowFormat,
-    /// Stop after this many seconds.
+    /// Give up after this many seconds, whatever the question is doing then.
     #[arg(long, default_value_t = 300)]
     pub timeout_s: u64,
 }

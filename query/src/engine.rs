@@ -12,21 +12,23 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::{FileSource, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::source_as_provider;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
-use futures::StreamExt;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use sink::lake::{LiveFile, Snapshot};
+use tokio::runtime::Handle;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 
 use crate::damage;
+use crate::drive::{Driven, Places, Threads};
 use crate::error::{Error, Kind};
 use crate::schema::Vocabulary;
 use crate::session::session;
 use crate::statement;
+use crate::store::Reading;
 use crate::table::LakeTable;
 
 /// What an engine may use.
@@ -38,7 +40,7 @@ pub struct Options {
     pub spill_bytes_max: u64,
     /// Where to spill; the system's temporary folder when not given.
     pub spill_folder: Option<PathBuf>,
-    /// Files read at the same time.
+    /// Threads of each question, and files that it reads at the same time.
     pub threads: usize,
 }
 
@@ -78,10 +80,13 @@ pub struct Engine {
     store: Arc<dyn ObjectStore>,
     root: Path,
     context: SessionContext,
+    threads: usize,
+    places: Places,
 }
 
 impl Engine {
-    /// Reads the manifests of the lake at `root` of `store`. A lake that does not exist is empty.
+    /// Reads the manifests of the lake at `root` of `store`. A lake that does not exist is empty. The
+    /// store's requests are made on the runtime that this is called on, which must outlive the engine.
     ///
     /// # Errors
     /// [`Kind::Store`] and [`Kind::Damaged`] when the manifests cannot be read or trusted.
@@ -97,9 +102,10 @@ impl Engine {
             let error = Error::caused(kind, "the lake's manifests cannot be used", e);
             if damaged { error.with_hint("mantissa lake verify says what is wrong") } else { error }
         })?;
-        let context = session(store.clone(), &root, snapshot, vocabulary, options)
+        let reading = Arc::new(Reading::new(store.clone(), Handle::current()));
+        let context = session(reading, &root, snapshot, vocabulary, options)
             .map_err(|e| Error::caused(Kind::Store, "the lake cannot be opened for queries", e))?;
-        Ok(Self { store, root, context })
+        Ok(Self { store, root, context, threads: options.threads, places: Places::default() })
     }
 
     /// Plans a statement and starts to answer it.
@@ -108,23 +114,31 @@ impl Engine {
     /// Every [`Kind`] but `Output`, each with a sentence for the person who asked.
     pub async fn sql(&self, sql: &str, limits: Limits) -> Result<Answer, Error> {
         let deadline = limits.time_max.map(|max| (Instant::now() + max, max));
-        let planned = async {
-            let logical = statement::plan(&self.context, sql).await?;
-            let physical = self.context.state().create_physical_plan(&logical).await;
-            Ok::<_, Error>((logical, physical.map_err(|e| statement::planning(&e))?))
-        };
-        let (logical, physical) = within(deadline, planned).await??;
+        let place = within(deadline, self.places.take()).await?;
+        let threads = Threads::start(self.threads, place)
+            .map_err(|e| Error::caused(Kind::Limit, "the question gets no threads", e))?;
+        let (context, sql) = (self.context.clone(), sql.to_owned());
+        let planned = threads.run(async move {
+            let logical = statement::plan(&context, &sql).await?;
+            let physical = context.state().create_physical_plan(&logical).await;
+            let physical = physical.map_err(|e| statement::planning(&e))?;
+            let stream = execute_stream(Arc::clone(&physical), context.task_ctx())
+                .map_err(|e| statement::planning(&e))?;
+            Ok::<_, Error>((logical, physical, stream))
+        });
+        let planned = within(deadline, planned).await?;
+        let (logical, physical, stream) = planned.map_err(broken)??;
         let files = files_of(&physical);
         let plan = Plan {
             files_total: files_total(&logical),
             files_read: files.len(),
             bytes: files.values().map(|(_, bytes)| bytes).sum(),
         };
-        let stream = execute_stream(physical, self.context.task_ctx())
-            .map_err(|e| statement::planning(&e))?;
         Ok(Answer {
             plan,
-            stream,
+            schema: stream.schema(),
+            stream: threads.drive(stream),
+            _threads: threads,
             deadline,
             rows_left: limits.rows_max,
             truncated: false,
@@ -133,6 +147,11 @@ impl Engine {
             files: files.into_values().map(|(file, _)| file).collect(),
         })
     }
+}
+
+/// The work on a question ended by a panic: a bug, ours or the engine's.
+fn broken(error: JoinError) -> Error {
+    Error::caused(Kind::Invalid, "the question failed inside; this is a bug", error)
 }
 
 type Deadline = Option<(Instant, Duration)>;
@@ -201,10 +220,12 @@ fn bytes_of(live: &LiveFile, columns: &[String]) -> u64 {
     sizes.filter(|(c, _)| columns.contains(&c.name)).map(|(_, bytes)| bytes).sum()
 }
 
-/// Rows as they come. Dropping it stops the work.
+/// Rows as they come. Dropping it gives the work up: it stops where it next gives way.
 pub struct Answer {
     plan: Plan,
-    stream: SendableRecordBatchStream,
+    schema: SchemaRef,
+    stream: Driven,
+    _threads: Threads,
     deadline: Deadline,
     rows_left: Option<u64>,
     truncated: bool,
@@ -221,7 +242,7 @@ impl Answer {
 
     /// The columns of the answer.
     pub fn schema(&self) -> SchemaRef {
-        self.stream.schema()
+        Arc::clone(&self.schema)
     }
 
     /// Whether rows beyond the limit were left out. Known at the end.
@@ -235,7 +256,8 @@ impl Answer {
     /// [`Kind::Limit`], [`Kind::Damaged`] with the file's name, [`Kind::Store`], [`Kind::Invalid`].
     pub async fn next(&mut self) -> Result<Option<RecordBatch>, Error> {
         loop {
-            let batch = match within(self.deadline, self.stream.next()).await? {
+            let next = within(self.deadline, self.stream.next()).await?;
+            let batch = match next.map_err(broken)? {
                 None => return Ok(None),
                 Some(Ok(batch)) => batch,
                 Some(Err(error)) => return Err(self.explain(error).await),

@@ -10,6 +10,7 @@
 
 mod adapt;
 mod damage;
+mod drive;
 mod engine;
 mod error;
 mod format;
@@ -18,6 +19,7 @@ mod prune;
 mod schema;
 mod session;
 mod statement;
+mod store;
 mod table;
 
 pub use engine::{Answer, Engine, Limits, Options, Plan};
