@@ -8,6 +8,7 @@ mod dead_letters;
 mod disk;
 mod redaction;
 mod rules;
+mod sight;
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};

@@ -1,13 +1,14 @@
-//! The window that operators and machines look through: health, metrics, a live tap, and the
+//! The window that operators and machines look through: health, metrics, rules, a live tap, and the
 //! OpenAPI document that describes them.
 //!
-//! The program fills three small handles, [`Health`], [`Metrics`] and [`Tap`], and hands them to
+//! The program fills small handles, [`Health`], [`Metrics`], [`Rules`] and [`Tap`], and hands them to
 //! [`serve`] with a listener. Nothing here reaches back into the pipeline: a stuck or hostile client
 //! costs itself and never an event.
 //!
 //! ```text
 //! let metrics = Metrics::install(env!("CARGO_PKG_VERSION"))?;
-//! let handles = Handles { metrics, health: Health::default(), tap: Tap::default(), token: None };
+//! let (health, rules, tap) = (Health::default(), Rules::default(), Tap::default());
+//! let handles = Handles { metrics, health, rules, tap, token: None };
 //! console::serve(listener, handles.clone(), shutdown).await?;
 //! ```
 
@@ -17,12 +18,14 @@ mod listener;
 mod metrics;
 mod options;
 mod process;
+mod rules;
 mod server;
 mod tap;
 
 pub use health::{Check, Condition, Health, Report};
 pub use metrics::{Metrics, lint};
 pub use options::Options;
+pub use rules::{RuleSight, RuleState, Rules};
 pub use server::{Handles, OPENAPI, serve};
 pub use tap::{Feed, Filter, Tap, Watch};
 

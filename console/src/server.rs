@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use crate::access::{self, Denied, Shows};
 use crate::listener::{Bounded, Peer};
 use crate::tap::{Feed, Filter, Tap};
-use crate::{Error, Health, Metrics};
+use crate::{Error, Health, Metrics, Rules};
 
 /// The OpenAPI 3.1 document of these routes.
 pub const OPENAPI: &str = include_str!("openapi.json");
@@ -34,6 +34,7 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct Handles {
     pub metrics: Metrics,
     pub health: Health,
+    pub rules: Rules,
     pub tap: Tap,
     /// Bearer token; `None`: see [`crate::Options::token`].
     pub token: Option<Secret>,
@@ -80,6 +81,7 @@ pub(crate) fn routes() -> Vec<(&'static str, Shows, MethodRouter<Handles>)> {
         ("/readyz", Shows::Health, get(readyz)),
         ("/metrics", Shows::Numbers, get(metrics)),
         ("/v1/openapi.json", Shows::Numbers, get(openapi)),
+        ("/v1/rules", Shows::Numbers, get(rules)),
         ("/v1/tap/events", Shows::Logs, get(tap_events)),
         ("/v1/tap/matches", Shows::Logs, get(tap_matches)),
     ]
@@ -143,6 +145,10 @@ async fn metrics(State(handles): State<Handles>) -> Response {
 
 async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}
+
+async fn rules(State(handles): State<Handles>) -> Response {
+    Json(json!({ "rules": handles.rules.get() })).into_response()
 }
 
 /// What a watcher may ask for.

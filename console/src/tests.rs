@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::server::routes;
-use crate::{Condition, Feed, Filter, Handles, Health, Metrics, OPENAPI, Tap, lint, serve};
+use crate::{Condition, Feed, Filter, Handles, Health, Metrics, OPENAPI, Rules, Tap, lint, serve};
 
 struct Console {
     at: SocketAddr,
@@ -27,6 +27,7 @@ impl Console {
         let handles = Handles {
             metrics: Metrics::local("1.2.3").1,
             health: Health::default(),
+            rules: Rules::default(),
             tap: Tap::default(),
             token: token.map(Secret::new),
         };

@@ -12,3 +12,4 @@ pub mod pipeline;
 pub mod plan;
 pub mod report;
 pub mod run;
+mod sight;

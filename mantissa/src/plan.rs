@@ -27,6 +27,8 @@ pub struct Plan {
     pub catalog: Arc<Catalog>,
     pub rules: Arc<RuleSet>,
     pub rules_config: RulesConfig,
+    /// Whether the process tells of rules that cannot see, as events of its own.
+    pub tells_health: bool,
     /// Without a key; [`crate::run`] takes the state folder's own then.
     pub redaction: RedactOptions,
     pub sources: BTreeMap<String, SourceConfig>,
@@ -77,6 +79,7 @@ pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
         catalog: Arc::new(catalog),
         rules: Arc::new(rules),
         rules_config: config.rules,
+        tells_health: false,
         redaction: check_redaction(config.redaction)?,
         sources: config.sources,
         destinations: config.destinations,
@@ -127,7 +130,12 @@ pub fn catalog(paths: &[PathBuf]) -> anyhow::Result<Catalog> {
 
 /// Loads rules; each refused document is a note and costs nothing else.
 pub fn rules(config: &RulesConfig) -> anyhow::Result<(RuleSet, Vec<String>)> {
-    let files = rule_files(config)?;
+    let mut files = rule_files(config)?;
+    if !config.builtin {
+        // That rules cannot see is told whatever rules run.
+        let own = files::builtin_rules(files::RULES);
+        files.extend(own.into_iter().filter(|(name, _)| name.starts_with(HEALTH_RULES)));
+    }
     let (mut rules, problems) = RuleSet::load(files, &config.placeholders);
     let mut notes: Vec<String> =
         problems.iter().filter(|p| p.severity == Severity::Error).map(note).collect();
@@ -142,6 +150,9 @@ pub fn rules(config: &RulesConfig) -> anyhow::Result<(RuleSet, Vec<String>)> {
     }
     Ok((rules, notes))
 }
+
+/// The rules on what the program finds about its own detection.
+const HEALTH_RULES: &str = "rules/mantissa/";
 
 /// The rule files of a configuration, the program's own first.
 pub fn rule_files(config: &RulesConfig) -> anyhow::Result<Vec<files::TextFile>> {

@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 use crate::pipeline::{AlertSink, Detection, Epochs, Shared, Tally, Workers, drive};
 use crate::plan::Plan;
 use crate::report;
+use crate::sight::source::{self as health, HealthSource, Sight};
 
 pub use control::{Control, Stop};
 
@@ -70,10 +71,17 @@ pub async fn run_with(
     let (lake, recovered) = Lake::open(&plan.lake).await?;
     let window = Arc::new(recovered.window);
     let outbox = open_outbox(&plan.state_dir)?;
+    let sight = Arc::new(sight_of(&plan));
+    if plan.tells_health {
+        let is_finite = sources.values().all(|source| source.is_finite());
+        let blind_after = Duration::from_secs(plan.rules_config.blind_after_s);
+        let source = HealthSource::new(Arc::clone(&sight), blind_after, is_finite);
+        sources.insert(health::NAME.to_owned(), Box::new(source));
+    }
     // Before everything that counts or describes what it counts: the recorder is the console's.
-    let control = Control::start(&plan, stop).await?;
+    let control = Control::start(&plan, stop, &sight).await?;
     let dispatcher = start_dispatcher(&plan, &outbox)?;
-    let shared = shared(&plan, window, &outbox, &dispatcher, &control);
+    let shared = shared(&plan, window, &outbox, &dispatcher, &control, &sight);
     let workers = Workers::start(plan.workers, &shared)?;
     let (emitter, intake) = ingest::emitter(INTAKE_BATCHES_MAX, INTAKE_BYTES_MAX);
     let (sources, finished) =
@@ -88,7 +96,7 @@ pub async fn run_with(
         tally: tally.clone(),
         trouble,
     };
-    let watching = control.watch(&plan, &shared, tally.subscribe(), troubled, &outbox);
+    let watching = control.watch(&plan, &shared, &sight, tally.subscribe(), troubled, &outbox);
     let tally = drive(intake, workers, &shared, epochs, control.deadline(STOP_MAX)).await;
     watching.abort();
     // The epochs and with them the way back to the sources are gone: the sources end now.
@@ -121,12 +129,21 @@ fn start_dispatcher(plan: &Plan, outbox: &Outbox) -> anyhow::Result<Dispatcher> 
     Ok(Dispatcher::start(outbox.clone(), &plan.routes, &plan.destinations, outlet)?)
 }
 
+/// What the rules can see of the configured sources.
+fn sight_of(plan: &Plan) -> Sight {
+    let log_type = |(name, source): (&String, &ingest::SourceConfig)| {
+        (Arc::from(name.as_str()), source.log_type.clone())
+    };
+    Sight::new(Arc::clone(&plan.catalog), &plan.rules, plan.sources.iter().map(log_type).collect())
+}
+
 fn shared(
     plan: &Plan,
     window: Arc<Window>,
     outbox: &Outbox,
     dispatcher: &Dispatcher,
     control: &Control,
+    sight: &Sight,
 ) -> Arc<Shared> {
     let detection = Detection {
         catalog: Arc::clone(&plan.catalog),
@@ -147,6 +164,7 @@ fn shared(
         buffered_bytes: AtomicUsize::new(0),
         records: AtomicU64::new(0),
         alert_count: AtomicU64::new(0),
+        seen: Arc::clone(&sight.seen),
         give_up: AtomicBool::new(false),
     })
 }

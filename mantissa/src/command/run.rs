@@ -22,6 +22,7 @@ pub fn run(args: &Run) -> anyhow::Result<ExitCode> {
             anyhow::ensure!(finite, "--until-end: the source `{name}` has no end");
         }
     }
+    plan.tells_health = true;
     let outcome = super::block_on(run::run(plan, Stop::Signals))?;
     report::note(&format!("\n{}\n", super::ingest::summary(&outcome)));
     Ok(ExitCode::SUCCESS)

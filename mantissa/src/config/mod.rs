@@ -68,6 +68,9 @@ pub struct RulesConfig {
     pub paths: Vec<PathBuf>,
     /// Ids of rules that stay off.
     pub disable: Vec<String>,
+    /// Rules count as blind, and that is an alert, when no event of their log type arrived for this
+    /// many seconds. 0: silence is not looked for.
+    pub blind_after_s: u64,
     /// Values for `%name%` placeholders of rules that use the `expand` modifier.
     pub placeholders: BTreeMap<String, Vec<String>>,
 }
@@ -78,6 +81,7 @@ impl Default for RulesConfig {
             builtin: true,
             paths: Vec::new(),
             disable: Vec::new(),
+            blind_after_s: 86_400,
             placeholders: BTreeMap::new(),
         }
     }

@@ -10,11 +10,13 @@
 
 mod detection;
 mod epochs;
+mod seen;
 mod stream;
 mod worker;
 
 pub use detection::Detection;
 pub use epochs::{Epochs, drive};
+pub use seen::{Arrival, Seen};
 pub use stream::{Origin, Stream, Verdict};
 pub use worker::{AlertSink, Shared, Workers};
 

@@ -17,6 +17,7 @@ use normalize::{Mapped, Reject};
 use sink::lake::{Part, SpanOutcome, Window};
 use tokio::sync::{mpsc, oneshot};
 
+use super::Seen;
 use super::detection::Detection;
 use super::stream::{Origin, Stream, Verdict};
 
@@ -38,6 +39,8 @@ pub struct Shared {
     pub buffered_bytes: AtomicUsize,
     pub records: AtomicU64,
     pub alert_count: AtomicU64,
+    /// What arrived from each source.
+    pub seen: Arc<Seen>,
     /// Set when the process gives up on draining: a worker stops waiting for the outbox.
     pub give_up: std::sync::atomic::AtomicBool,
 }
@@ -182,15 +185,22 @@ impl Worker {
             dead: 0,
             dropped: 0,
         };
+        let mut newest = Timestamp(i64::MIN);
         for record in &batch.records {
             match self.record(batch, record) {
-                Ok(Verdict::Stored(_)) => outcome.stored += 1,
+                Ok(Verdict::Stored(mapped)) => {
+                    outcome.stored += 1;
+                    newest = newest.max(mapped.event_time);
+                }
                 Ok(Verdict::Duplicate) => outcome.duplicates += 1,
                 Err(reject) => {
                     outcome.dead += 1;
                     self.bury(dead_letter(batch, record, reject));
                 }
             }
+        }
+        if outcome.stored + outcome.duplicates > 0 {
+            self.shared.seen.arrived(&batch.span.key.source, batch.received_at, newest);
         }
         for reject in &batch.rejects {
             outcome.dead += 1;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use console::{Handles, Health, Metrics, Tap};
+use detect::RuleSet;
 use ingest::Shutdown;
 use sink::outbox::Outbox;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,6 +17,7 @@ use super::progress;
 use crate::config::RulesConfig;
 use crate::pipeline::{Detection, Shared, Tally};
 use crate::plan::{self, Plan};
+use crate::sight::source::{self as health, Sight};
 
 /// How a run is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub struct Control {
 }
 
 impl Control {
-    pub async fn start(plan: &Plan, stop: Stop) -> anyhow::Result<Self> {
+    pub async fn start(plan: &Plan, stop: Stop, sight: &Sight) -> anyhow::Result<Self> {
         let (switch, shutdown) = ingest::shutdown();
         let (ask, asked) = watch::channel(None);
         let signals = match stop {
@@ -57,10 +59,11 @@ impl Control {
         let (tap, health) = (Tap::default(), Health::default());
         health.ok("outbox");
         let console = match &plan.console {
-            Some(options) => Some(start_console(options, &tap, &health).await?),
+            Some(options) => Some(start_console(options, &tap, &health, sight).await?),
             None => None,
         };
         progress::describe();
+        health::describe();
         Ok(Self { shutdown, tap, health, asked, _signals: signals, console })
     }
 
@@ -83,12 +86,18 @@ impl Control {
         &self,
         plan: &Plan,
         shared: &Arc<Shared>,
+        sight: &Arc<Sight>,
         tally: watch::Receiver<Tally>,
         trouble: watch::Receiver<Option<String>>,
         outbox: &Outbox,
     ) -> JoinHandle<()> {
-        let reload =
-            reload_on_hangup(plan.rules_config.clone(), Arc::clone(shared), self.health.clone());
+        let reload = Reload {
+            config: plan.rules_config.clone(),
+            shared: Arc::clone(shared),
+            sight: Arc::clone(sight),
+            health: self.health.clone(),
+        };
+        let reload = reload.on_hangup();
         let health = report_trouble(self.health.clone(), trouble);
         let progress = progress::show(Arc::clone(shared), tally, outbox.clone());
         tokio::spawn(async move {
@@ -134,6 +143,7 @@ async fn start_console(
     options: &console::Options,
     tap: &Tap,
     health: &Health,
+    sight: &Sight,
 ) -> anyhow::Result<(oneshot::Sender<()>, JoinHandle<()>)> {
     let listener = tokio::net::TcpListener::bind(&options.listen)
         .await
@@ -141,6 +151,7 @@ async fn start_console(
     let handles = Handles {
         metrics: Metrics::install(env!("CARGO_PKG_VERSION"))?,
         health: health.clone(),
+        rules: sight.rules.clone(),
         tap: tap.clone(),
         token: options.token.clone(),
     };
@@ -168,38 +179,53 @@ async fn report_trouble(health: Health, mut trouble: watch::Receiver<Option<Stri
     }
 }
 
-/// Reads the rules again on SIGHUP and swaps them whole. Rules that cannot be read at all leave the
-/// old set in place; single refused documents are reported and left out, as at the start.
-async fn reload_on_hangup(config: RulesConfig, shared: Arc<Shared>, health: Health) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        tracing::error!("SIGHUP cannot be received; rules are read only at the start");
-        return;
-    };
-    health.ok("rules");
-    while hangup.recv().await.is_some() {
-        let read = config.clone();
-        let loaded = tokio::task::spawn_blocking(move || plan::rules(&read)).await;
-        match loaded.map_err(anyhow::Error::from).and_then(|loaded| loaded) {
-            Ok((rules, notes)) => {
-                for note in &notes {
-                    tracing::warn!("{note}");
+/// What reading the rules again changes.
+struct Reload {
+    config: RulesConfig,
+    shared: Arc<Shared>,
+    sight: Arc<Sight>,
+    health: Health,
+}
+
+impl Reload {
+    /// Reads the rules again on SIGHUP and swaps them whole. Rules that cannot be read at all leave
+    /// the old set in place; single refused documents are reported and left out, as at the start.
+    async fn on_hangup(self) {
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+            tracing::error!("SIGHUP cannot be received; rules are read only at the start");
+            return;
+        };
+        self.health.ok("rules");
+        while hangup.recv().await.is_some() {
+            let read = self.config.clone();
+            let loaded = tokio::task::spawn_blocking(move || plan::rules(&read)).await;
+            match loaded.map_err(anyhow::Error::from).and_then(|loaded| loaded) {
+                Ok((rules, notes)) => self.swap(rules, &notes),
+                Err(e) => {
+                    let reason = format!("{e:#}");
+                    tracing::error!("rules cannot be reloaded, the old ones stay: {reason}");
+                    metrics::counter!("mantissa_rule_reloads_total", "result" => "failed")
+                        .increment(1);
+                    self.health.degraded("rules", &reason);
                 }
-                tracing::warn!(rules = rules.rules().len(), "rules reloaded");
-                let before = shared.detection.load();
-                shared.detection.store(Arc::new(Detection {
-                    catalog: Arc::clone(&before.catalog),
-                    rules: Arc::new(rules),
-                    generation: before.generation + 1,
-                }));
-                metrics::counter!("mantissa_rule_reloads_total", "result" => "ok").increment(1);
-                health.ok("rules");
-            }
-            Err(e) => {
-                let reason = format!("{e:#}");
-                tracing::error!("rules cannot be reloaded, the old ones stay: {reason}");
-                metrics::counter!("mantissa_rule_reloads_total", "result" => "failed").increment(1);
-                health.degraded("rules", &reason);
             }
         }
+    }
+
+    fn swap(&self, rules: RuleSet, notes: &[String]) {
+        for note in notes {
+            tracing::warn!("{note}");
+        }
+        tracing::warn!(rules = rules.rules().len(), "rules reloaded");
+        let rules = Arc::new(rules);
+        let before = self.shared.detection.load();
+        self.shared.detection.store(Arc::new(Detection {
+            catalog: Arc::clone(&before.catalog),
+            rules: Arc::clone(&rules),
+            generation: before.generation + 1,
+        }));
+        self.sight.reloaded(&rules);
+        metrics::counter!("mantissa_rule_reloads_total", "result" => "ok").increment(1);
+        self.health.ok("rules");
     }
 }

@@ -1,0 +1,43 @@
+//! What arrived from each source and when: how far behind it is, and whether it has fallen silent.
+//! Written once per batch, before the commit: it says that a source lives, not that anything is kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use event::Timestamp;
+use parking_lot::Mutex;
+
+/// The last that arrived from a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When an event last arrived, new or repeated.
+    pub arrived_at: Timestamp,
+    /// The latest time of an event, as its record says.
+    pub newest_event: Timestamp,
+}
+
+/// By source.
+#[derive(Debug, Default)]
+pub struct Seen(Mutex<BTreeMap<Arc<str>, Arrival>>);
+
+impl Seen {
+    /// Events arrived. `newest` is the latest of their times.
+    pub fn arrived(&self, source: &Arc<str>, at: Timestamp, newest: Timestamp) {
+        let mut seen = self.0.lock();
+        match seen.get_mut(source) {
+            Some(arrival) => {
+                arrival.arrived_at = arrival.arrived_at.max(at);
+                arrival.newest_event = arrival.newest_event.max(newest);
+            }
+            None => {
+                let arrival = Arrival { arrived_at: at, newest_event: newest };
+                seen.insert(Arc::clone(source), arrival);
+            }
+        }
+    }
+
+    /// Everything that was seen so far.
+    pub fn all(&self) -> Vec<(Arc<str>, Arrival)> {
+        self.0.lock().iter().map(|(source, arrival)| (Arc::clone(source), *arrival)).collect()
+    }
+}
