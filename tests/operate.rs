@@ -6,6 +6,7 @@ mod configuration;
 mod console;
 mod dead_letters;
 mod disk;
+mod health;
 mod redaction;
 mod rules;
 mod sight;

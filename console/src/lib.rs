@@ -19,6 +19,7 @@ mod metrics;
 mod options;
 mod process;
 mod rules;
+mod samples;
 mod server;
 mod tap;
 
@@ -26,6 +27,7 @@ pub use health::{Check, Condition, Health, Report};
 pub use metrics::{Metrics, lint};
 pub use options::Options;
 pub use rules::{RuleSight, RuleState, Rules};
+pub use samples::Sample;
 pub use server::{Handles, OPENAPI, serve};
 pub use tap::{Feed, Filter, Tap, Watch};
 

@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
+use crate::samples::{self, Sample};
 use crate::{Error, process};
 
 /// Bounds of every histogram whose name ends in `_seconds`.
@@ -56,6 +57,11 @@ impl Metrics {
         );
         process::append(&mut out);
         out
+    }
+
+    /// The samples of a family at present.
+    pub fn samples(&self, family: &str) -> Vec<Sample> {
+        samples::of(&self.handle.render(), family)
     }
 
     /// Folds histograms together for ever, without which they grow. [`crate::serve`] runs it.

@@ -20,7 +20,8 @@ fn describe() {
     }
     for (name, meaning) in [
         ("mantissa_source_up", "Whether the other side of a source answers."),
-        ("mantissa_source_lag", "How far a partition is behind, in messages or bytes."),
+        ("mantissa_source_lag_messages", "Messages that a partition has yet to be read."),
+        ("mantissa_source_lag_bytes", "Bytes that a partition has yet to be read."),
         ("mantissa_source_halted", "1 for a partition that waits for a person."),
     ] {
         describe_gauge!(name, meaning);
@@ -62,7 +63,12 @@ impl Meter {
             rejects: counter!("mantissa_source_rejects_total", "source" => name.clone()),
             bytes: counter!("mantissa_source_bytes_total", "source" => name.clone()),
             errors: counter!("mantissa_source_errors_total", "source" => name.clone()),
-            up: gauge!("mantissa_source_up", "source" => name),
+            up: {
+                let up = gauge!("mantissa_source_up", "source" => name);
+                // Until it is known otherwise; sources without another side never say.
+                up.set(1.0);
+                up
+            },
             totals: Arc::default(),
         }
     }
@@ -88,10 +94,18 @@ impl Meter {
         self.up.set(f64::from(u8::from(up)));
     }
 
-    /// How far a partition is behind its other side, in its own unit (messages, bytes).
-    pub fn lag(&self, partition: &str, lag: u64) {
+    /// How many messages a partition is behind its other side.
+    pub fn lag(&self, partition: &str, messages: u64) {
         let (source, partition) = (self.source.to_string(), partition.to_owned());
-        gauge!("mantissa_source_lag", "source" => source, "partition" => partition).set(lag as f64);
+        gauge!("mantissa_source_lag_messages", "source" => source, "partition" => partition)
+            .set(messages as f64);
+    }
+
+    /// How many bytes a partition is behind its other side.
+    pub fn lag_bytes(&self, partition: &str, bytes: u64) {
+        let (source, partition) = (self.source.to_string(), partition.to_owned());
+        gauge!("mantissa_source_lag_bytes", "source" => source, "partition" => partition)
+            .set(bytes as f64);
     }
 
     /// A partition cannot be read on and waits for a person.

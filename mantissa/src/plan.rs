@@ -43,8 +43,9 @@ pub struct Plan {
 pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
     let mut notes = Vec::new();
     let catalog = catalog(&config.log_types)?;
-    let (rules, refused) = rules(&config.rules)?;
-    notes.extend(refused);
+    let loaded = rules(&config.rules)?;
+    notes.extend(loaded.notes());
+    let rules = loaded.rules;
     for (name, source) in &config.sources {
         let at = |key: &str| config.places.at(&format!("sources.{name}{key}"));
         if catalog.get(&source.log_type).is_none() {
@@ -128,8 +129,26 @@ pub fn catalog(paths: &[PathBuf]) -> anyhow::Result<Catalog> {
     })
 }
 
-/// Loads rules; each refused document is a note and costs nothing else.
-pub fn rules(config: &RulesConfig) -> anyhow::Result<(RuleSet, Vec<String>)> {
+/// Rules, and what was refused on the way to them.
+pub struct LoadedRules {
+    pub rules: RuleSet,
+    /// Why documents were left out.
+    pub refused: Vec<Diagnostic>,
+    /// Ids that are to stay off and that no rule has.
+    unknown: Vec<String>,
+}
+
+impl LoadedRules {
+    /// Each of it as a line for people.
+    pub fn notes(&self) -> Vec<String> {
+        let unknown =
+            self.unknown.iter().map(|id| format!("rules.disable: no rule has the id `{id}`"));
+        self.refused.iter().map(note).chain(unknown).collect()
+    }
+}
+
+/// Loads rules; each refused document costs nothing but itself.
+pub fn rules(config: &RulesConfig) -> anyhow::Result<LoadedRules> {
     let mut files = rule_files(config)?;
     if !config.builtin {
         // That rules cannot see is told whatever rules run.
@@ -137,18 +156,14 @@ pub fn rules(config: &RulesConfig) -> anyhow::Result<(RuleSet, Vec<String>)> {
         files.extend(own.into_iter().filter(|(name, _)| name.starts_with(HEALTH_RULES)));
     }
     let (mut rules, problems) = RuleSet::load(files, &config.placeholders);
-    let mut notes: Vec<String> =
-        problems.iter().filter(|p| p.severity == Severity::Error).map(note).collect();
-    for id in &config.disable {
-        if !rules.rules().iter().any(|rule| rule.info.id == *id) {
-            notes.push(format!("rules.disable: no rule has the id `{id}`"));
-        }
-    }
+    let refused = problems.into_iter().filter(|p| p.severity == Severity::Error).collect();
+    let is_unknown = |id: &&String| !rules.rules().iter().any(|rule| rule.info.id == **id);
+    let unknown = config.disable.iter().filter(is_unknown).cloned().collect();
     if !config.disable.is_empty() {
         let on = rules.rules().iter().filter(|rule| !config.disable.contains(&rule.info.id));
         rules = RuleSet::new(on.cloned().collect());
     }
-    Ok((rules, notes))
+    Ok(LoadedRules { rules, refused, unknown })
 }
 
 /// The rules on what the program finds about its own detection.
@@ -161,7 +176,8 @@ pub fn rule_files(config: &RulesConfig) -> anyhow::Result<Vec<files::TextFile>> 
     Ok(all)
 }
 
-fn note(problem: &Diagnostic) -> String {
+/// A problem in one line.
+pub fn note(problem: &Diagnostic) -> String {
     let Diagnostic { file, line, column, message, hint, .. } = problem;
     let hint = hint.as_ref().map_or(String::new(), |hint| format!(" (hint: {hint})"));
     format!("{file}:{line}:{column}: {message}{hint}")

@@ -131,6 +131,13 @@ pub fn bytes(n: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// A time span for people, in its largest unit of which there are at least two: `119 s`, `2 min`, `25 h`.
+pub fn span(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let unit = UNITS.iter().find(|(size, _)| seconds >= 2 * size);
+    unit.map_or(format!("{seconds} s"), |(size, name)| format!("{} {name}", seconds / size))
+}
+
 /// `1 event`, `2 events`.
 pub fn plural(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
@@ -157,6 +164,11 @@ mod tests {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(1_468_006), "1.4 MiB");
+        assert_eq!(span(0), "0 s");
+        assert_eq!(span(119), "119 s");
+        assert_eq!(span(120), "2 min");
+        assert_eq!(span(2 * 86_400 - 1), "47 h");
+        assert_eq!(span(14 * 86_400 + 5), "14 d");
         assert_eq!(plural(1, "event", "events"), "1 event");
         assert_eq!(plural(2_000, "event", "events"), "2,000 events");
     }

@@ -2,6 +2,7 @@
 //! stage first.
 
 mod control;
+mod health;
 mod progress;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,7 +17,7 @@ use console::Health;
 use enrich::FactsInput;
 use event::time::HOUR_NS;
 use event::{Alert, Facts, Secret};
-use ingest::{Emitter, FinishedSender, Resume, Shutdown, Source, SourceContext, Summary};
+use ingest::{Emitter, FinishedSender, Resume, Source, SourceContext, Summary};
 use normalize::redact::{RedactOptions, Redactor};
 use sink::dispatch::Dispatcher;
 use sink::lake::{Lake, Positions, Window};
@@ -28,9 +29,11 @@ use tokio::task::JoinSet;
 use crate::pipeline::{AlertSink, Detection, Epochs, Shared, Tally, Workers, drive};
 use crate::plan::Plan;
 use crate::report;
-use crate::sight::source::{self as health, HealthSource, Sight};
+use crate::sight::source::{self as own, HealthSource, Sight};
 
+use control::Words;
 pub use control::{Control, Stop};
+use health::Sources;
 
 /// Batches between sources and workers.
 const INTAKE_BATCHES_MAX: usize = 64;
@@ -76,7 +79,7 @@ pub async fn run_with(
         let is_finite = sources.values().all(|source| source.is_finite());
         let blind_after = Duration::from_secs(plan.rules_config.blind_after_s);
         let source = HealthSource::new(Arc::clone(&sight), blind_after, is_finite);
-        sources.insert(health::NAME.to_owned(), Box::new(source));
+        sources.insert(own::NAME.to_owned(), Box::new(source));
     }
     // Before everything that counts or describes what it counts: the recorder is the console's.
     let control = Control::start(&plan, stop, &sight).await?;
@@ -84,8 +87,7 @@ pub async fn run_with(
     let shared = shared(&plan, window, &outbox, &dispatcher, &control, &sight);
     let workers = Workers::start(plan.workers, &shared)?;
     let (emitter, intake) = ingest::emitter(INTAKE_BATCHES_MAX, INTAKE_BYTES_MAX);
-    let (sources, finished) =
-        start_sources(sources, emitter, &recovered.positions, &control.shutdown);
+    let (sources, finished) = start_sources(sources, emitter, &recovered.positions, &control);
     let (tally, _) = watch::channel(Tally::default());
     let (trouble, troubled) = watch::channel(None);
     let epochs = Epochs {
@@ -96,7 +98,9 @@ pub async fn run_with(
         tally: tally.clone(),
         trouble,
     };
-    let watching = control.watch(&plan, &shared, &sight, tally.subscribe(), troubled, &outbox);
+    let words =
+        Words { tally: tally.subscribe(), trouble: troubled, standing: dispatcher.standing() };
+    let watching = control.watch(&plan, &shared, &sight, words);
     let tally = drive(intake, workers, &shared, epochs, control.deadline(STOP_MAX)).await;
     watching.abort();
     // The epochs and with them the way back to the sources are gone: the sources end now.
@@ -223,7 +227,7 @@ impl AlertSink for ToOutbox {
     fn insert(&self, alerts: &[Alert]) -> anyhow::Result<()> {
         if let Err(e) = self.outbox.insert(alerts) {
             self.is_failing.store(true, Ordering::Relaxed);
-            self.health.failed("outbox", &report::chain(&e));
+            self.health.degraded("outbox", &report::chain(&e));
             return Err(e.into());
         }
         if self.is_failing.swap(false, Ordering::Relaxed) {
@@ -249,7 +253,7 @@ fn start_sources(
     sources: BTreeMap<String, Box<dyn Source>>,
     emitter: Emitter,
     positions: &Positions,
-    shutdown: &Shutdown,
+    control: &Control,
 ) -> (Running, HashMap<Arc<str>, FinishedSender>) {
     let mut running = JoinSet::new();
     let mut ways_back = HashMap::new();
@@ -262,9 +266,9 @@ fn start_sources(
             emitter: emitter.clone(),
             finished,
             resume: resume_of(positions, &name),
-            shutdown: shutdown.clone(),
+            shutdown: control.shutdown.clone(),
         };
-        running.spawn(run_source(name, source, context));
+        running.spawn(run_source(name, source, context, control.sources.clone()));
     }
     (running, ways_back)
 }
@@ -274,12 +278,21 @@ async fn run_source(
     name: Arc<str>,
     source: Box<dyn Source>,
     context: SourceContext,
+    sources: Sources,
 ) -> (String, anyhow::Result<Summary>) {
     let began = Instant::now();
+    sources.started(&name);
     let ended = source.run(context).await;
     match &ended {
-        Ok(summary) => tracing::info!(source = %name, ?summary, took = ?began.elapsed(), "ended"),
-        Err(e) => tracing::error!(source = %name, "the source has stopped: {e}"),
+        Ok(summary) => {
+            sources.ended(&name);
+            tracing::info!(source = %name, ?summary, took = ?began.elapsed(), "ended");
+        }
+        Err(e) => {
+            let reason = report::chain(e);
+            sources.failed(&name, &reason);
+            tracing::error!(source = %name, "the source has stopped: {reason}");
+        }
     }
     (
         name.to_string(),

@@ -9,6 +9,7 @@
 //! nothing new begins, and the log says so.
 
 pub mod lane;
+mod standing;
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hasher};
@@ -27,6 +28,8 @@ use crate::outbox::{
 };
 use crate::routing::{ConfigError, RouteConfig, Router};
 use lane::{Answer, Lane, Policy};
+
+pub use standing::Standing;
 
 /// Alerts routed in one transaction.
 const ROUTED_MAX: usize = 256;
@@ -72,6 +75,7 @@ pub struct Summary {
 pub struct Dispatcher {
     wake: Arc<Notify>,
     stop: watch::Sender<Option<Instant>>,
+    standing: watch::Receiver<Standing>,
     task: JoinHandle<Summary>,
 }
 
@@ -102,10 +106,12 @@ impl Dispatcher {
         describe_metrics();
         resume(&outbox, configs)?;
         let (wake, (stop, stopped)) = (Arc::new(Notify::new()), watch::channel(None));
+        let (tell, standing) = watch::channel(Standing::default());
         let work = Work {
             outbox,
             router: Arc::new(router),
             lanes: built.iter().map(|b| Lane::new(b.limits, policy, now())).collect(),
+            standing: tell,
             built,
             outlet,
             policy,
@@ -118,7 +124,7 @@ impl Dispatcher {
             _lock: lock,
         };
         let task = tokio::spawn(work.run(wake.clone(), stopped));
-        Ok(Self { wake, stop, task })
+        Ok(Self { wake, stop, standing, task })
     }
 
     /// Tells that the outbox has something new. Cheap; from any thread.
@@ -129,6 +135,11 @@ impl Dispatcher {
     /// A handle that only notifies, for the threads that insert.
     pub fn notifier(&self) -> Arc<Notify> {
         self.wake.clone()
+    }
+
+    /// How the destinations and the outbox are doing, as it changes.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
     }
 
     /// Sends what is due, for at most `deadline`, and stops. Deliveries that failed before or whose
@@ -164,6 +175,7 @@ struct Work {
     built: Vec<Built>,
     /// One for each of `built`.
     lanes: Vec<Lane>,
+    standing: watch::Sender<Standing>,
     outlet: Outlet,
     policy: Policy,
     retention: Retention,
@@ -194,7 +206,14 @@ impl Work {
     ) -> Summary {
         let mut deadline: Option<Instant> = None;
         loop {
-            let turn = match self.turn().await {
+            let turn = self.turn().await;
+            let trouble = turn.as_ref().err().map(ToString::to_string);
+            self.standing.send_if_modified(|standing| {
+                let changed = standing.outbox != trouble;
+                standing.outbox = trouble;
+                changed
+            });
+            let turn = match turn {
                 Ok(turn) => turn,
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "outbox: {error}");
@@ -335,6 +354,11 @@ impl Work {
         } else if was_broken && !self.lanes[n].is_broken() {
             tracing::info!(destination = %name, "works again");
         }
+        let reason = standing::reason(&answer).filter(|_| self.lanes[n].is_broken());
+        self.standing.send_if_modified(|standing| match reason {
+            Some(reason) => standing.down.insert(name.clone(), reason.to_owned()).is_none(),
+            None => standing.down.remove(name).is_some(),
+        });
         for Claim { alert, delivery } in claims {
             let after = self.policy.after(delivery, &answer, at, jitter());
             report(name, alert.alert_id, &answer, &after);

@@ -10,7 +10,7 @@ use crate::support::{cloudtrail, mantissa, skipped};
 const TOKEN: &str = "c0nsole-t0ken";
 
 /// Metrics that dashboards and alarms build on.
-const FAMILIES: [&str; 13] = [
+const FAMILIES: [&str; 19] = [
     "mantissa_records_received_total",
     "mantissa_events_stored_total",
     "mantissa_duplicates_total",
@@ -23,6 +23,12 @@ const FAMILIES: [&str; 13] = [
     "mantissa_outbox_pending",
     "mantissa_source_records_total",
     "mantissa_rule_reloads_total",
+    "mantissa_rules_loaded",
+    "mantissa_rules_dead",
+    "mantissa_rules_blind",
+    "mantissa_health_ok",
+    "mantissa_event_delay_seconds",
+    "mantissa_source_lag_bytes",
     "mantissa_build_info",
 ];
 
@@ -79,7 +85,7 @@ fn the_console_shows_health_metrics_and_the_tap() {
     for name in ["lake", "rules"] {
         site.wait(name, |site| site.check(name).1 == "ok");
     }
-    for path in ["/metrics", "/v1/tap/events", "/v1/tap/matches", "/v1/openapi.json"] {
+    for path in ["/metrics", "/v1/tap/events", "/v1/tap/matches", "/v1/openapi.json", "/v1/rules"] {
         assert_eq!((site.get(path, "").0, site.get(path, "wrong").0), (401, 401), "{path}");
     }
     let url = format!("http://127.0.0.1:{}", site.console);

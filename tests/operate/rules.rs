@@ -39,8 +39,24 @@ fn a_changed_rule_alerts_without_a_restart() {
     site.wait("good rules", |site| site.check("rules").1 == "ok");
     site.append(&[cloudtrail("6", "Later")]);
     site.wait("an alert beside a broken rule", |_| alerts_in(&alerts).len() == 4);
+
+    // A slip in a rule that runs would silence it: all stays as it is, and says where the slip is.
+    let slip = rule("Later").replace("condition: selection", "condition: selektion");
+    std::fs::write(site.path("rules/watched.yml"), slip).unwrap();
+    std::fs::write(site.path("rules/added.yml"), rule("Added")).unwrap();
+    site.signal("-HUP");
+    site.wait("degraded rules", |site| site.check("rules").1 == "degraded");
+    let (status, _, reason) = site.check("rules");
+    assert!(status == 200 && reason.contains("watched.yml:"), "{status} {reason}");
+    site.append(&[cloudtrail("7", "Added"), cloudtrail("8", "Later")]);
+    site.wait("an alert of the rule before the slip", |_| alerts_in(&alerts).len() == 5);
+    std::fs::write(site.path("rules/watched.yml"), rule("Later")).unwrap();
+    site.signal("-HUP");
+    site.wait("good rules", |site| site.check("rules").1 == "ok");
+    site.append(&[cloudtrail("9", "Added")]);
+    site.wait("the added rule's alert", |_| alerts_in(&alerts).len() == 6);
     site.stop();
-    assert_eq!(alerts_in(&alerts).len(), 4);
+    assert_eq!(alerts_in(&alerts).len(), 6);
 }
 
 /// Posts lines; true when they were accepted with 200.

@@ -37,6 +37,8 @@ const OPEN_MAX: usize = 1_000;
 const TURN_CHUNKS: usize = 16;
 /// A compressed file is followed once it has not been written to for this long.
 const SETTLED: Duration = Duration::from_secs(5);
+/// How often it is said how much is left to read.
+const LAG_EVERY: Duration = Duration::from_secs(1);
 
 /// When files are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -123,6 +125,10 @@ struct Work {
     settled: HashMap<FileId, u64>,
     /// Open files that no pattern finds any more, and had nothing to read when last looked at.
     leaving: HashMap<FileId, u32>,
+    /// Bytes of the files that are read once and were not begun yet.
+    waiting_bytes: u64,
+    /// When it was last said how much is left to read.
+    lag_shown: Option<Instant>,
     summary: Summary,
 }
 
@@ -147,6 +153,8 @@ impl Work {
             open: HashMap::new(),
             settled: HashMap::new(),
             leaving: HashMap::new(),
+            waiting_bytes: 0,
+            lag_shown: None,
             summary: Summary::default(),
         }
     }
@@ -166,10 +174,14 @@ impl Work {
             let message = format!("no file matches {}", self.options.paths.join(", "));
             return Err(SourceError::new(&self.shared.source, ErrorKind::Config, message));
         }
-        for (path, entry) in self.plan(&paths)? {
+        let size = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
+        let planned = self.plan(&paths)?;
+        self.waiting_bytes = planned.iter().map(|(path, _)| size(path)).sum();
+        for (path, entry) in planned {
             if self.shutdown.is_requested() {
                 break;
             }
+            self.waiting_bytes = self.waiting_bytes.saturating_sub(size(&path));
             let opened = self.open(&path, entry).map_err(|e| self.io(&path, e))?;
             let Some(mut reader) = opened else { continue };
             let before = reader.partition().clone();
@@ -179,6 +191,8 @@ impl Work {
                 self.close(reader)?;
             }
         }
+        self.lag_shown = None;
+        self.show_lag(None);
         Ok(())
     }
 
@@ -192,6 +206,7 @@ impl Work {
             }
             let busy = self.turn()?;
             if !busy {
+                self.show_lag(None);
                 let wait = next_scan.saturating_duration_since(Instant::now());
                 std::thread::sleep(wait.min(crate::assembler::LINGER / 2));
             }
@@ -413,9 +428,22 @@ impl Work {
     }
 
     fn send(&mut self, reader: &mut Reader) -> Result<(), SourceError> {
+        self.show_lag(Some(reader));
         let batch = reader.take().map_err(|e| self.io(&reader.path, e))?;
         let sent = self.runtime.block_on(self.emitter.send(batch));
         sent.map_err(|_| SourceError::closed(&self.shared.source))
+    }
+
+    /// Says now and then how much is left to read, in all files together. `reading` is not among the
+    /// open ones at the moment.
+    fn show_lag(&mut self, reading: Option<&Reader>) {
+        if self.lag_shown.is_some_and(|at| at.elapsed() < LAG_EVERY) {
+            return;
+        }
+        self.lag_shown = Some(Instant::now());
+        let readers = self.open.values().chain(reading);
+        let left: u64 = readers.map(|reader| reader.bytes_left().unwrap_or(0)).sum();
+        self.shared.meter.lag_bytes("files", self.waiting_bytes + left);
     }
 
     fn io(&self, path: &Path, error: io::Error) -> SourceError {

@@ -190,6 +190,15 @@ impl Reader {
         Ok(!self.is_compressed() && self.file.metadata()?.len() == self.base)
     }
 
+    /// Bytes of the file that were not read yet.
+    pub fn bytes_left(&self) -> io::Result<u64> {
+        let read = match self.is_compressed() {
+            true => io::Seek::stream_position(&mut &self.file)?,
+            false => self.base + self.filled as u64,
+        };
+        Ok(self.file.metadata()?.len().saturating_sub(read))
+    }
+
     pub fn is_compressed(&self) -> bool {
         self.decoder.compression() != Compression::None
     }

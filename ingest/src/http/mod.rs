@@ -38,6 +38,8 @@ use crate::wal::{self, Entries, Reader, Wal};
 const GRACE: Duration = Duration::from_secs(5);
 /// After news the reader waits this long, so that concurrent requests share a batch.
 const GATHER: Duration = Duration::from_millis(10);
+/// How often it is said how much waits, while the pipeline is full.
+const LAG_EVERY: Duration = Duration::from_secs(1);
 
 /// Options of the `http` source.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -298,8 +300,16 @@ impl Pump {
         })?;
         let batch = self.frames.take(span, &self.log_type, now());
         self.meter.batch(&batch);
-        self.meter.lag(&self.key.partition, self.wal.end() - upto);
-        emitter.send(batch).await.map_err(|_| SourceError::closed(&self.key.source))
+        let sent = emitter.send(batch);
+        let mut sent = std::pin::pin!(sent);
+        loop {
+            // The log grows while the pipeline is full.
+            self.meter.lag_bytes(&self.key.partition, self.wal.end() - upto);
+            match tokio::time::timeout(LAG_EVERY, sent.as_mut()).await {
+                Ok(sent) => return sent.map_err(|_| SourceError::closed(&self.key.source)),
+                Err(_) => continue,
+            }
+        }
     }
 
     fn finish(&mut self, spans: Vec<Span>) {

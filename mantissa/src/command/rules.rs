@@ -224,7 +224,9 @@ fn literally(rules: &RuleSet, source: &LogSource) -> RuleSet {
 /// Prints one line a match, in input order.
 fn eval(args: &RulesEval) -> anyhow::Result<ExitCode> {
     let config = RulesConfig { builtin: false, paths: args.rules.clone(), ..Default::default() };
-    let (rules, refused) = plan::rules(&config)?;
+    let loaded = plan::rules(&config)?;
+    let refused = loaded.notes();
+    let rules = loaded.rules;
     for note in refused {
         report::note(&format!("warning: {note}\n"));
     }

@@ -16,6 +16,15 @@ pub struct Arrival {
     pub newest_event: Timestamp,
 }
 
+impl Arrival {
+    /// How old the newest event was when the last one arrived. None when only repeated events came.
+    pub fn delay_s(&self) -> Option<u64> {
+        let known = self.newest_event > Timestamp(i64::MIN);
+        let delay_ns = self.arrived_at.0.saturating_sub(self.newest_event.0).max(0);
+        known.then(|| delay_ns.unsigned_abs() / 1_000_000_000)
+    }
+}
+
 /// By source.
 #[derive(Debug, Default)]
 pub struct Seen(Mutex<BTreeMap<Arc<str>, Arrival>>);

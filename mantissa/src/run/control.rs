@@ -1,22 +1,24 @@
 //! Everything around the pipeline that is not the pipeline: signals, the console, reload, the deadline
 //! of a stop.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use console::{Handles, Health, Metrics, Tap};
-use detect::RuleSet;
+use detect::Diagnostic;
 use ingest::Shutdown;
-use sink::outbox::Outbox;
+use sink::dispatch::Standing;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::health::{self as checks, Sources};
 use super::progress;
 use crate::config::RulesConfig;
 use crate::pipeline::{Detection, Shared, Tally};
-use crate::plan::{self, Plan};
+use crate::plan::{self, LoadedRules, Plan};
 use crate::sight::source::{self as health, Sight};
 
 /// How a run is asked to stop.
@@ -28,15 +30,26 @@ pub enum Stop {
     Never,
 }
 
+/// What the stages say as they go.
+pub struct Words {
+    pub tally: watch::Receiver<Tally>,
+    /// Why the last attempt to commit failed, if it did.
+    pub trouble: watch::Receiver<Option<String>>,
+    pub standing: watch::Receiver<Standing>,
+}
+
 /// The running surroundings.
 pub struct Control {
     pub shutdown: Shutdown,
     pub tap: Tap,
     pub health: Health,
+    pub sources: Sources,
     asked: watch::Receiver<Option<Instant>>,
     /// Held so that the switch can still be thrown while anything runs.
     _signals: JoinHandle<()>,
     console: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    /// What this process counts, if anybody looks.
+    metrics: Option<Metrics>,
 }
 
 impl Control {
@@ -57,14 +70,28 @@ impl Control {
             }),
         };
         let (tap, health) = (Tap::default(), Health::default());
-        health.ok("outbox");
-        let console = match &plan.console {
-            Some(options) => Some(start_console(options, &tap, &health, sight).await?),
-            None => None,
+        health.failed("process", "is starting");
+        tokio::spawn(checks::watch_stop(health.clone(), asked.clone()));
+        // Before anything is counted or described.
+        let metrics = recorded(plan.console.is_some())?;
+        let console = match (&plan.console, &metrics) {
+            (Some(options), Some(metrics)) => {
+                let handles = Handles {
+                    metrics: metrics.clone(),
+                    health: health.clone(),
+                    rules: sight.rules.clone(),
+                    tap: tap.clone(),
+                    token: options.token.clone(),
+                };
+                Some(start_console(options, handles).await?)
+            }
+            _ => None,
         };
         progress::describe();
         health::describe();
-        Ok(Self { shutdown, tap, health, asked, _signals: signals, console })
+        checks::describe();
+        let sources = Sources::new(health.clone());
+        Ok(Self { shutdown, tap, health, sources, asked, _signals: signals, console, metrics })
     }
 
     /// Set to the moment when draining must end, once a stop has been asked for.
@@ -87,9 +114,7 @@ impl Control {
         plan: &Plan,
         shared: &Arc<Shared>,
         sight: &Arc<Sight>,
-        tally: watch::Receiver<Tally>,
-        trouble: watch::Receiver<Option<String>>,
-        outbox: &Outbox,
+        Words { tally, trouble, standing }: Words,
     ) -> JoinHandle<()> {
         let reload = Reload {
             config: plan.rules_config.clone(),
@@ -98,8 +123,17 @@ impl Control {
             health: self.health.clone(),
         };
         let reload = reload.on_hangup();
-        let health = report_trouble(self.health.clone(), trouble);
-        let progress = progress::show(Arc::clone(shared), tally, outbox.clone());
+        let health = checks::watch(
+            self.health.clone(),
+            self.sources.clone(),
+            self.metrics.clone(),
+            trouble,
+            standing,
+            plan.destinations.keys().cloned().collect(),
+        );
+        self.health.ok("outbox");
+        self.health.ok("process");
+        let progress = progress::show(Arc::clone(shared), tally, self.metrics.clone());
         tokio::spawn(async move {
             tokio::join!(reload, health, progress);
         })
@@ -139,22 +173,26 @@ async fn wait_for_stop(
     std::future::pending::<()>().await;
 }
 
+/// Starts recording metrics where somebody sees them: the console, or a terminal that shows progress.
+fn recorded(by_console: bool) -> anyhow::Result<Option<Metrics>> {
+    if !by_console && !std::io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    match Metrics::install(env!("CARGO_PKG_VERSION")) {
+        Ok(metrics) => Ok(Some(metrics)),
+        // A second run in this process: its progress does without.
+        Err(_) if !by_console => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
 async fn start_console(
     options: &console::Options,
-    tap: &Tap,
-    health: &Health,
-    sight: &Sight,
+    handles: Handles,
 ) -> anyhow::Result<(oneshot::Sender<()>, JoinHandle<()>)> {
     let listener = tokio::net::TcpListener::bind(&options.listen)
         .await
         .with_context(|| format!("the console cannot listen on {}", options.listen))?;
-    let handles = Handles {
-        metrics: Metrics::install(env!("CARGO_PKG_VERSION"))?,
-        health: health.clone(),
-        rules: sight.rules.clone(),
-        tap: tap.clone(),
-        token: options.token.clone(),
-    };
     let (stop, stopped) = oneshot::channel::<()>();
     let served = tokio::spawn(async move {
         let until = async {
@@ -167,18 +205,6 @@ async fn start_console(
     Ok((stop, served))
 }
 
-async fn report_trouble(health: Health, mut trouble: watch::Receiver<Option<String>>) {
-    loop {
-        match &*trouble.borrow_and_update() {
-            None => health.ok("lake"),
-            Some(reason) => health.failed("lake", reason),
-        }
-        if trouble.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
 /// What reading the rules again changes.
 struct Reload {
     config: RulesConfig,
@@ -188,8 +214,9 @@ struct Reload {
 }
 
 impl Reload {
-    /// Reads the rules again on SIGHUP and swaps them whole. Rules that cannot be read at all leave
-    /// the old set in place; single refused documents are reported and left out, as at the start.
+    /// Reads the rules again on SIGHUP and swaps them whole. Rules that cannot be read, or among which
+    /// one that runs is now refused, leave the old set in place; other refused documents are reported
+    /// and left out, as at the start.
     async fn on_hangup(self) {
         let Ok(mut hangup) = signal(SignalKind::hangup()) else {
             tracing::error!("SIGHUP cannot be received; rules are read only at the start");
@@ -199,8 +226,9 @@ impl Reload {
         while hangup.recv().await.is_some() {
             let read = self.config.clone();
             let loaded = tokio::task::spawn_blocking(move || plan::rules(&read)).await;
-            match loaded.map_err(anyhow::Error::from).and_then(|loaded| loaded) {
-                Ok((rules, notes)) => self.swap(rules, &notes),
+            let loaded = loaded.map_err(anyhow::Error::from).and_then(|loaded| loaded);
+            match loaded.and_then(|loaded| self.lossless(loaded)) {
+                Ok(loaded) => self.swap(loaded),
                 Err(e) => {
                     let reason = format!("{e:#}");
                     tracing::error!("rules cannot be reloaded, the old ones stay: {reason}");
@@ -212,8 +240,24 @@ impl Reload {
         }
     }
 
-    fn swap(&self, rules: RuleSet, notes: &[String]) {
-        for note in notes {
+    /// Refuses a set in which a mistake would take a rule away that runs now.
+    fn lossless(&self, loaded: LoadedRules) -> anyhow::Result<LoadedRules> {
+        let running = self.shared.detection.load();
+        let runs = |problem: &&Diagnostic| {
+            running.rules.rules().iter().any(|rule| *rule.file == *problem.file)
+        };
+        match loaded.refused.iter().find(runs) {
+            Some(problem) => {
+                anyhow::bail!("a rule that runs would be lost: {}", plan::note(problem))
+            }
+            None => Ok(loaded),
+        }
+    }
+
+    fn swap(&self, loaded: LoadedRules) {
+        let notes = loaded.notes();
+        let rules = loaded.rules;
+        for note in &notes {
             tracing::warn!("{note}");
         }
         tracing::warn!(rules = rules.rules().len(), "rules reloaded");

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use sink::outbox::Outbox;
+use console::Metrics;
 use tokio::sync::watch;
 
 use crate::pipeline::{Shared, Tally};
 use crate::report;
 
-/// Runs until it is aborted.
-pub async fn show(shared: Arc<Shared>, tally: watch::Receiver<Tally>, _outbox: Outbox) {
+/// Runs until it is aborted. `metrics` is where the sources count what they have yet to read.
+pub async fn show(shared: Arc<Shared>, tally: watch::Receiver<Tally>, metrics: Option<Metrics>) {
     let terminal = std::io::stderr().is_terminal();
     let began = Instant::now();
     let mut last = (began, 0);
@@ -25,22 +25,70 @@ pub async fn show(shared: Arc<Shared>, tally: watch::Receiver<Tally>, _outbox: O
         let rate = (records - last.1) as f64 / (now - last.0).as_secs_f64();
         last = (now, records);
         let tally = tally.borrow().clone();
-        gauges(&shared, &tally);
+        let delay_s = gauges(&shared, &tally);
         if terminal {
-            report::status(&format!(
-                "{} records ({:.0}/s), {} alerts, {} committed in {}, {} waiting",
-                report::count(records),
+            report::status(&line(&View {
+                records,
                 rate,
-                report::count(shared.alert_count.load(Ordering::Relaxed)),
-                report::plural(tally.stored, "event", "events"),
-                report::bytes(tally.lake_bytes),
-                report::bytes(shared.buffered_bytes.load(Ordering::Relaxed) as u64),
-            ));
+                alerts: shared.alert_count.load(Ordering::Relaxed),
+                stored: tally.stored,
+                lake_bytes: tally.lake_bytes,
+                open_bytes: shared.buffered_bytes.load(Ordering::Relaxed) as u64,
+                delay_s,
+                messages_left: left(metrics.as_ref(), "mantissa_source_lag_messages"),
+                bytes_left: left(metrics.as_ref(), "mantissa_source_lag_bytes"),
+            }));
         }
     }
 }
 
-fn gauges(shared: &Shared, tally: &Tally) {
+/// What the sources have yet to read, together.
+fn left(metrics: Option<&Metrics>, family: &str) -> u64 {
+    let samples = metrics.map(|metrics| metrics.samples(family)).unwrap_or_default();
+    samples.iter().map(|sample| sample.value as u64).sum()
+}
+
+/// What the line shows.
+struct View {
+    records: u64,
+    rate: f64,
+    alerts: u64,
+    stored: u64,
+    lake_bytes: u64,
+    open_bytes: u64,
+    /// How old the newest event was when it arrived, of the source that is most behind.
+    delay_s: Option<u64>,
+    messages_left: u64,
+    bytes_left: u64,
+}
+
+fn line(view: &View) -> String {
+    let mut text = format!(
+        "{} records ({:.0}/s), {} alerts, {} committed in {}, {} waiting",
+        report::count(view.records),
+        view.rate,
+        report::count(view.alerts),
+        report::plural(view.stored, "event", "events"),
+        report::bytes(view.lake_bytes),
+        report::bytes(view.open_bytes),
+    );
+    if let Some(delay_s) = view.delay_s {
+        text.push_str(&format!(", {} behind", report::span(delay_s)));
+    }
+    let messages = report::plural(view.messages_left, "message", "messages");
+    match (view.messages_left, view.bytes_left) {
+        (0, 0) => {}
+        (0, bytes) => text.push_str(&format!(", {} to read", report::bytes(bytes))),
+        (_, 0) => text.push_str(&format!(", {messages} to read")),
+        (_, bytes) => {
+            text.push_str(&format!(", {messages} and {} to read", report::bytes(bytes)));
+        }
+    }
+    text
+}
+
+/// Sets the gauges; the delay of the source that is most behind, if any event arrived.
+fn gauges(shared: &Shared, tally: &Tally) -> Option<u64> {
     metrics::counter!("mantissa_records_received_total").absolute(tally.received);
     metrics::counter!("mantissa_events_stored_total").absolute(tally.stored);
     metrics::counter!("mantissa_duplicates_total").absolute(tally.duplicates);
@@ -49,6 +97,14 @@ fn gauges(shared: &Shared, tally: &Tally) {
     metrics::counter!("mantissa_lake_bytes_total").absolute(tally.lake_bytes);
     metrics::gauge!("mantissa_epoch_open_bytes")
         .set(shared.buffered_bytes.load(Ordering::Relaxed) as f64);
+    let mut most = None;
+    for (source, arrival) in shared.seen.all() {
+        let Some(delay_s) = arrival.delay_s() else { continue };
+        let name = source.to_string();
+        metrics::gauge!("mantissa_event_delay_seconds", "source" => name).set(delay_s as f64);
+        most = most.max(Some(delay_s));
+    }
+    most
 }
 
 /// Says what the numbers of the pipeline mean, and begins those at zero that otherwise first show
@@ -75,8 +131,44 @@ pub fn describe() {
         Unit::Bytes,
         "Memory of events not committed yet."
     );
+    describe_gauge!(
+        "mantissa_event_delay_seconds",
+        Unit::Seconds,
+        "How old the newest event of a source was when it arrived."
+    );
     counter!("mantissa_commit_failures_total").absolute(0);
     for result in ["ok", "failed"] {
         counter!("mantissa_rule_reloads_total", "result" => result).absolute(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(delay_s: Option<u64>, messages_left: u64, bytes_left: u64, expected: &str) {
+        let view = View {
+            records: 12_345,
+            rate: 678.4,
+            alerts: 3,
+            stored: 12_000,
+            lake_bytes: 3 << 20,
+            open_bytes: 2 << 10,
+            delay_s,
+            messages_left,
+            bytes_left,
+        };
+        let start = "12,345 records (678/s), 3 alerts, 12,000 events committed in 3.0 MiB, \
+                     2.0 KiB waiting";
+        assert_eq!(line(&view), format!("{start}{expected}"));
+    }
+
+    #[test]
+    fn the_line_says_how_far_behind() {
+        check(None, 0, 0, "");
+        check(Some(0), 0, 0, ", 0 s behind");
+        check(Some(200), 0, 5 << 20, ", 3 min behind, 5.0 MiB to read");
+        check(Some(90_000), 1, 0, ", 25 h behind, 1 message to read");
+        check(None, 34_000, 10, ", 34,000 messages and 10 B to read");
     }
 }
