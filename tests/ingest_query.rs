@@ -134,6 +134,10 @@ fn mistakes_are_explained() {
     assert!(said.err.contains("missing.json"), "{}", said.err);
     let said = run(&["query", "delete from events", "--lake", text(dir.path())]);
     assert_ne!(said.code, 0);
+    let said = run(&["query", "select eventTime from events", "--lake", text(dir.path())]);
+    assert!(said.err.contains("hint: did you mean event_time?"), "{}", said.err);
+    let said = run(&["query", "select zzzz from events", "--lake", text(dir.path())]);
+    assert!(said.err.contains("json_get(raw, 'zzzz')"), "{}", said.err);
 }
 
 /// A join without an equality works for hours inside one call of the engine.

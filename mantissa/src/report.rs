@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use event::shown;
 
-/// Prints an error with its chain of causes, each on its own line, to standard error.
+/// Prints an error with its chain of causes, each on its own line, and what to try, to standard error.
 pub fn error(error: &anyhow::Error) {
     let mut text = format!("error: {error}\n");
     let mut last = error.to_string();
@@ -15,6 +15,10 @@ pub fn error(error: &anyhow::Error) {
             text.push_str(&format!("  because: {cause}\n"));
         }
         last = cause;
+    }
+    let hint = error.chain().find_map(|cause| cause.downcast_ref::<query::Error>()?.hint());
+    if let Some(hint) = hint {
+        text.push_str(&format!("hint: {hint}\n"));
     }
     note(&text);
 }

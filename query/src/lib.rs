@@ -2,7 +2,8 @@
 //!
 //! An [`Engine`] reads the lake's manifests once and answers every question over exactly those files:
 //! what is committed meanwhile is seen by the next engine. One table per log type, the tables
-//! `alerts` and `dead_letters`, and the view `events` over all log types. Files are pruned by what the
+//! `alerts` and `dead_letters`, and the view `events` over all log types; `json_get` reads the vendor's
+//! own record. Files are pruned by what the
 //! manifests say of their times and partitions before one byte of them is read.
 //!
 //! Read-only by construction: only statements that read are planned, the session knows no store but
@@ -15,6 +16,7 @@ mod engine;
 mod error;
 mod format;
 mod hint;
+mod json;
 mod prune;
 mod schema;
 mod session;

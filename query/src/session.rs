@@ -21,6 +21,7 @@ use sink::lake::{ColumnSpec, FileKind, LiveFile, Snapshot, arrow_schema};
 use url::Url;
 
 use crate::engine::Options;
+use crate::json;
 use crate::schema::{self, DT, HR, RAW, Vocabulary};
 use crate::table::{LakeTable, STORE_URL};
 
@@ -79,6 +80,7 @@ pub(crate) fn session(
         .with_table_factories(HashMap::new())
         .build();
     let context = SessionContext::new_with_state(state);
+    json::functions().for_each(|function| context.register_udf(function));
     let catalog = context.catalog(CATALOG).expect("the session makes its default catalog");
     let tables = catalog.schema(SCHEMA).expect("the session makes its default schema");
     register(&*tables, root, snapshot, vocabulary)?;

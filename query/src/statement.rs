@@ -135,7 +135,11 @@ pub(crate) fn planning(error: &DataFusionError) -> Error {
         let hint = match (near.is_empty(), valid_fields.iter().any(|f| f.name == "raw")) {
             (false, _) => format!("did you mean {}?", any_of(&near)),
             (true, true) => {
-                "DESCRIBE the table for its columns; every other field is in raw".to_owned()
+                let path = field.name.replace('\'', "''");
+                format!(
+                    "DESCRIBE the table for its columns; every other field is in raw: \
+                     json_get(raw, '{path}')"
+                )
             }
             (true, false) => "DESCRIBE the table for its columns".to_owned(),
         };

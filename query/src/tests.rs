@@ -22,6 +22,7 @@ use crate::{Engine, Error, Format, Kind, Limits, Options, Plan, Vocabulary, writ
 
 mod answers;
 mod files;
+mod json;
 mod real;
 mod refusals;
 
