@@ -7,6 +7,7 @@ mod console;
 mod dead_letters;
 mod disk;
 mod health;
+mod links;
 mod redaction;
 mod rules;
 mod sight;

@@ -129,7 +129,7 @@ pub fn open_outbox(state_dir: &Path) -> anyhow::Result<Outbox> {
 
 fn start_dispatcher(plan: &Plan, outbox: &Outbox) -> anyhow::Result<Dispatcher> {
     let redactor = Arc::new(redactor(&plan.redaction, &plan.state_dir)?);
-    let outlet = Outlet::new(redactor, facts_of);
+    let outlet = Outlet::new(redactor, facts_of).with_lake(&plan.lake.url);
     Ok(Dispatcher::start(outbox.clone(), &plan.routes, &plan.destinations, outlet)?)
 }
 

@@ -23,20 +23,32 @@ const ITEMS_MAX: usize = 256;
 pub struct Outlet {
     redactor: Arc<Redactor>,
     facts: fn(&Alert) -> Facts,
+    /// How a command names the lake; nothing for the default.
+    lake: Arc<str>,
 }
 
 /// A redacted alert.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outbound {
     alert: Alert,
+    /// The event's identity is as the lake has it: nothing of it was taken out.
+    uid_is_whole: bool,
     suppressed_before: u64,
     maybe_repeat: bool,
+    lake: Arc<str>,
 }
 
 impl Outlet {
     /// `facts` fills the 5W1H from an alert's event and rule and from nothing else.
     pub fn new(redactor: Arc<Redactor>, facts: fn(&Alert) -> Facts) -> Self {
-        Self { redactor, facts }
+        Self { redactor, facts, lake: "".into() }
+    }
+
+    /// Commands that show an event name this lake, a folder or URL.
+    pub fn with_lake(self, url: &str) -> Self {
+        let is_default = matches!(url, "lake" | "./lake");
+        let lake = if is_default { String::new() } else { format!(" --lake {}", quoted(url)) };
+        Self { lake: lake.into(), ..self }
     }
 
     /// Takes out what must not leave and bounds what is left. `maybe_repeat` marks an alert that
@@ -62,13 +74,16 @@ impl Outlet {
             Value::Object(event) => event,
             _ => Map::new(),
         };
+        let uid = alert.event_uid.clone();
         if !ours {
             text(&mut alert.event_uid);
         } else if uid_column {
             alert.event.insert("event_uid".into(), Value::from(&*alert.event_uid));
         }
         alert.facts = (self.facts)(&alert);
-        Outbound { alert, suppressed_before, maybe_repeat }
+        let uid_is_whole = alert.event_uid == uid;
+        let lake = Arc::clone(&self.lake);
+        Outbound { alert, uid_is_whole, suppressed_before, maybe_repeat, lake }
     }
 }
 
@@ -88,22 +103,34 @@ impl Outbound {
         self.maybe_repeat
     }
 
-    /// The command that shows the event; `None` when its identity is not one of our hashes, because
-    /// nothing that somebody else wrote is put into SQL.
+    /// The command that shows the event, for a POSIX shell. Of what somebody else wrote only an
+    /// identity of harmless characters stands in it; any other event is found by the alert's own
+    /// identity, which is a hash. `None` when the log type has no table of a plain name.
     pub fn query(&self) -> Option<String> {
-        let uid = Uid::parse(&self.alert.event_uid)?;
-        let table = LogType::from(&*self.alert.log_type).table();
+        let alert = &self.alert;
+        let table = LogType::from(&*alert.log_type).table();
         if !table.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
             return None;
         }
         // Whole seconds around the event let the lake skip everything else.
         const S: i64 = 1_000_000_000;
-        let second = Timestamp(self.alert.event_time.0.div_euclid(S).saturating_mul(S));
+        let second = Timestamp(alert.event_time.0.div_euclid(S).saturating_mul(S));
         let next = Timestamp(second.0.saturating_add(S));
-        Some(format!(
-            "mantissa query \"SELECT * FROM {table} WHERE event_uid = '{uid}' AND event_time >= \
-             TIMESTAMP '{second}' AND event_time < TIMESTAMP '{next}'\""
-        ))
+        let within =
+            |time: &str| format!("{time} >= TIMESTAMP '{second}' AND {time} < TIMESTAMP '{next}'");
+        let sql = if self.uid_is_whole && is_plain(&alert.event_uid) {
+            let (uid, within) = (&alert.event_uid, within("event_time"));
+            format!("SELECT * FROM {table} WHERE event_uid = '{uid}' AND {within}")
+        } else {
+            format!(
+                "SELECT e.* FROM {table} e JOIN alerts a ON a.event_uid = e.event_uid WHERE \
+                 a.alert_id = '{}' AND {} AND {}",
+                alert.alert_id,
+                within("a.event_time"),
+                within("e.event_time"),
+            )
+        };
+        Some(format!("mantissa query \"{sql}\"{}", self.lake))
     }
 
     /// The alert as the JSON that files and webhooks get. Times are RFC 3339 in UTC; columns of the
@@ -127,6 +154,17 @@ impl Outbound {
             "suppressed_before": self.suppressed_before,
         })
     }
+}
+
+/// Nothing that means something to SQL or to a shell, within quotes or without.
+fn is_plain(uid: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:/+=@-".contains(&b);
+    (1..=200).contains(&uid.len()) && uid.bytes().all(plain)
+}
+
+/// One word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 fn bounded(text: &str) -> String {

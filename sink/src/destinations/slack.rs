@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use event::{Level, Secret};
+use event::{Level, Secret, shown};
 use reqwest::header::HeaderMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -30,6 +30,8 @@ use crate::routing::{ConfigError, one_of};
 const HEADER_MAX: usize = 150;
 const SECTION_MAX: usize = 3_000;
 const FIELD_MAX: usize = 2_000;
+/// An identity of somebody else's in a note.
+const UID_MAX: usize = 200;
 /// Room for the label and the fence around a text.
 const LABEL_ROOM: usize = 40;
 /// ATT&CK links shown.
@@ -233,7 +235,12 @@ fn fields(outbound: &Outbound) -> Vec<Value> {
 }
 
 fn context(outbound: &Outbound) -> Value {
-    let mut notes = vec![format!("Alert {}", outbound.alert().alert_id)];
+    let alert = outbound.alert();
+    let uid = escaped(&shown::line(&alert.event_uid), UID_MAX);
+    let mut notes = vec![
+        format!("Alert {}", alert.alert_id),
+        format!("event {uid} in {}", escaped(&alert.lake_partition, UID_MAX)),
+    ];
     if outbound.suppressed_before() > 0 {
         notes.push(format!("{} like it were held back before", outbound.suppressed_before()));
     }

@@ -101,6 +101,8 @@ fn block(outbound: &Outbound) -> String {
     if let Some(query) = outbound.query() {
         text.push_str(&format!("  {:<6} {}\n", "event", shown::line(&query)));
     }
+    let uid = shown::line(&alert.event_uid);
+    text.push_str(&format!("  {:<6} {uid} in {}\n", "lake", alert.lake_partition));
     text.push_str(&format!("  {:<6} {} from {}\n\n", "id", alert.alert_id, alert.source));
     text
 }
@@ -118,8 +120,9 @@ mod tests {
         let text = block(&outlet().redact(&it, 3, false));
         let expected = format!(
             "MEDIUM  Root\\u{{1b}}[2J login\n  who    alice\n  note   3 like it were held back before\n  \
-             event  {}\n  id     {} from s\n\n",
+             event  {}\n  lake   {} in t_x/dt=1970-01-01/hr=00\n  id     {} from s\n\n",
             outlet().redact(&it, 3, false).query().unwrap(),
+            it.event_uid,
             it.alert_id
         );
         assert_eq!(text, expected);

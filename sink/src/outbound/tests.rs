@@ -101,7 +101,9 @@ fn an_event_uid_that_is_not_ours_is_text_like_any_other() {
     it.event_uid = "'; DROP TABLE x; -- canary.person@example.com".into();
     let out = outlet().redact(&it, 0, false);
     assert!(!out.alert().event_uid.contains("canary.person"));
-    assert_eq!(out.query(), None);
+    let query = out.query().unwrap();
+    assert!(!query.contains("DROP") && !query.contains(&out.alert().event_uid), "{query}");
+    assert!(query.contains(&format!("a.alert_id = '{}'", it.alert_id)), "{query}");
 }
 
 #[test]
@@ -114,7 +116,12 @@ fn the_query_names_the_event_within_its_second() {
          TIMESTAMP '2026-03-01T12:00:00Z' AND event_time < TIMESTAMP '2026-03-01T12:00:01Z'\"",
         it.event_uid
     );
-    assert_eq!(outlet().redact(&it, 0, false).query(), Some(query));
+    assert_eq!(outlet().redact(&it, 0, false).query(), Some(query.clone()));
+    let elsewhere = outlet().with_lake("s3://bucket/it's").redact(&it, 0, false).query();
+    assert_eq!(elsewhere, Some(format!("{query} --lake 's3://bucket/it'\\''s'")));
+    it.event_uid = "6fd8e2a8-1f4e-4d2b-9a50-0c5f6e3d2b1a".into();
+    let query = outlet().redact(&it, 0, false).query().unwrap();
+    assert!(query.contains("event_uid = '6fd8e2a8-1f4e-4d2b-9a50-0c5f6e3d2b1a'"), "{query}");
     it.log_type = "x\"; rm".into();
     assert_eq!(outlet().redact(&it, 0, false).query(), None);
 }
