@@ -72,6 +72,56 @@ fn the_configuration_guide_works() {
 }
 
 #[test]
+fn the_guide_to_operation_works() {
+    assert_eq!(follow("docs/operate.md"), 2);
+}
+
+/// A metric that nobody explains is noise.
+#[test]
+fn the_guide_to_operation_names_every_metric() {
+    let guide = page("docs/operate.md");
+    let mut missing: Vec<String> = Vec::new();
+    for folder in ["console/src", "ingest/src", "sink/src", "mantissa/src"] {
+        for name in metrics_of(folder) {
+            let named = |end: char| guide.contains(&format!("`{name}{end}"));
+            if !named('`') && !named('{') {
+                missing.push(name);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "docs/operate.md does not explain {missing:?}");
+}
+
+/// Names of metrics that the sources of a crate describe.
+fn metrics_of(folder: &str) -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the workspace");
+    let (mut found, mut open) = (Vec::new(), vec![root.join(folder)]);
+    while let Some(folder) = open.pop() {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            let is_test = path.file_name().is_some_and(|n| n.to_string_lossy().contains("tests"));
+            if path.is_dir() {
+                open.push(path);
+            } else if !is_test && path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(path).unwrap();
+                let names = text.split('"').filter(|word| {
+                    let plain = |b: u8| b.is_ascii_lowercase() || b == b'_';
+                    word.starts_with("mantissa_") && word.bytes().all(plain)
+                });
+                found.extend(names.map(str::to_owned));
+            }
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[test]
+fn the_guide_to_questions_works() {
+    assert_eq!(follow("docs/query.md"), 3);
+}
+
+#[test]
 fn the_readme_works() {
     assert!(follow("README.md") >= 3);
 }
