@@ -23,11 +23,10 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::destinations::{self, Built, DestinationConfig};
 use crate::outbound::Outlet;
-use crate::outbox::{
-    Claim, Delivery, DispatchLock, Entry, Error, Outbox, Retention, State, StateName,
-};
+use crate::outbox::{Claim, Delivery, DispatchLock, Entry, Error, Outbox, Retention, StateName};
 use crate::routing::{ConfigError, RouteConfig, Router};
 use lane::{Answer, Lane, Policy};
+use standing::{count, describe_metrics, report};
 
 pub use standing::Standing;
 
@@ -101,10 +100,23 @@ impl Dispatcher {
         retention: Retention,
     ) -> Result<Self, StartError> {
         let built = destinations::build(configs)?;
-        let router = Router::new(routes, &configs.keys().cloned().collect::<Vec<_>>())?;
+        Self::start_built(outbox, routes, built, outlet, policy, retention)
+    }
+
+    /// As [`Dispatcher::start_with`], with destinations that are built already.
+    pub(crate) fn start_built(
+        outbox: Outbox,
+        routes: &[RouteConfig],
+        built: Vec<Built>,
+        outlet: Outlet,
+        policy: Policy,
+        retention: Retention,
+    ) -> Result<Self, StartError> {
+        let names: Vec<String> = built.iter().map(|built| built.name.clone()).collect();
+        let router = Router::new(routes, &names)?;
         let lock = outbox.lock_dispatch()?;
         describe_metrics();
-        resume(&outbox, configs)?;
+        resume(&outbox, &names)?;
         let (wake, (stop, stopped)) = (Arc::new(Notify::new()), watch::channel(None));
         let (tell, standing) = watch::channel(Standing::default());
         let work = Work {
@@ -152,13 +164,13 @@ impl Dispatcher {
 }
 
 /// Takes over from an earlier process.
-fn resume(outbox: &Outbox, configs: &BTreeMap<String, DestinationConfig>) -> Result<(), Error> {
+fn resume(outbox: &Outbox, destinations: &[String]) -> Result<(), Error> {
     let recovered = outbox.recover()?;
     if recovered > 0 {
         tracing::warn!(deliveries = recovered, "sending again what was under way at the last stop");
     }
     for name in outbox.destinations_pending()? {
-        if !configs.contains_key(&name) {
+        if !destinations.contains(&name) {
             let reason = "the destination is not configured any more";
             let parked = outbox.park_all(&name, now(), reason)?;
             tracing::warn!(destination = %name, deliveries = parked, "parked: {reason}");
@@ -416,49 +428,6 @@ impl Work {
 
 fn failed(reason: &str) -> Answer {
     Answer::Failed { retry_after: None, reason: reason.to_owned(), maybe_sent: true }
-}
-
-/// Logs and counts how an attempt ended.
-fn report(destination: &str, alert_id: AlertId, answer: &Answer, after: &Delivery) {
-    let attempts = after.attempts;
-    let reason = after.last_error.as_deref().unwrap_or_default();
-    match (&after.state, answer) {
-        (State::Sent { .. }, _) => {
-            tracing::debug!(destination, %alert_id, attempts, "alert delivered");
-            count(destination, "sent");
-        }
-        (State::Parked { .. }, _) => {
-            tracing::error!(destination, %alert_id, attempts, reason, "alert parked");
-            count(destination, "parked");
-        }
-        (_, Answer::Misconfigured { .. }) => {
-            tracing::error!(destination, %alert_id, attempts, reason, "check the configuration");
-            count(destination, "retried");
-        }
-        _ => {
-            tracing::warn!(destination, %alert_id, attempts, reason, "alert not delivered yet");
-            count(destination, "retried");
-        }
-    }
-}
-
-fn describe_metrics() {
-    metrics::describe_counter!("mantissa_alerts_total", "Alerts raised, by rule and level.");
-    metrics::describe_counter!(
-        "mantissa_alerts_unrouted_total",
-        "Alerts that no route sends anywhere."
-    );
-    metrics::describe_counter!(
-        "mantissa_deliveries_total",
-        "Ended attempts by destination: sent, retried, parked; and alerts suppressed."
-    );
-    metrics::describe_gauge!("mantissa_outbox_pending", "Deliveries that wait, by destination.");
-}
-
-fn count(destination: &str, outcome: &'static str) {
-    let destination = destination.to_owned();
-    metrics::counter!("mantissa_deliveries_total", "destination" => destination, "outcome" => outcome)
-        .increment(1);
 }
 
 /// Runs one call of the outbox where it may wait for the disk.

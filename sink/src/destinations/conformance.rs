@@ -3,6 +3,7 @@
 //!
 //! A new destination adds one [`Subject`].
 
+mod faults;
 mod server;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,10 @@ const TIMEOUT_MS: u64 = 400;
 const SENT: StateName = StateName::Sent;
 const PARKED: StateName = StateName::Parked;
 
+#[derive(Clone, Copy)]
 struct Subject {
+    /// A fault that the suite must find.
+    fault: Option<faults::Fault>,
     config: fn(port: u16) -> DestinationConfig,
     /// Requests until a 200 whose body means nothing is believed.
     garbage_body_requests: usize,
@@ -55,6 +59,7 @@ fn slack(port: u16) -> DestinationConfig {
 }
 
 const WEBHOOK: Subject = Subject {
+    fault: None,
     config: webhook,
     garbage_body_requests: 1,
     repetition: |request, alert| {
@@ -65,6 +70,7 @@ const WEBHOOK: Subject = Subject {
 };
 
 const SLACK: Subject = Subject {
+    fault: None,
     config: slack,
     garbage_body_requests: 2,
     repetition: |request, alert| {
@@ -127,9 +133,15 @@ async fn run(subject: &Subject, script: &[Step], alerts: &[Alert]) -> Run {
     let outbox = Outbox::open(&dir.path().join("outbox.redb")).unwrap();
     outbox.insert(alerts).unwrap();
     let configs = BTreeMap::from([("it".to_owned(), (subject.config)(server.port))]);
+    let mut built = super::build(&configs).unwrap();
+    if let Some(fault) = subject.fault {
+        built
+            .iter_mut()
+            .for_each(|built| built.destination = fault.plant(built.destination.clone()));
+    }
     let keep = Retention::default();
     let dispatcher =
-        Dispatcher::start_with(outbox.clone(), &[], &configs, outlet(), policy(), keep).unwrap();
+        Dispatcher::start_built(outbox.clone(), &[], built, outlet(), policy(), keep).unwrap();
     let mut deliveries = Vec::new();
     for _ in 0..1_000 {
         let of = |alert: &Alert| outbox.get(alert.alert_id).unwrap().unwrap().deliveries;
