@@ -33,6 +33,12 @@ impl Default for Places {
 }
 
 impl Places {
+    /// How many more questions there is room for.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.0.available_permits()
+    }
+
     /// Waits for room and takes it.
     pub(crate) async fn take(&self) -> OwnedSemaphorePermit {
         match Arc::clone(&self.0).acquire_owned().await {

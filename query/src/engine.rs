@@ -81,7 +81,7 @@ pub struct Engine {
     root: Path,
     context: SessionContext,
     threads: usize,
-    places: Places,
+    pub(crate) places: Places,
 }
 
 impl Engine {

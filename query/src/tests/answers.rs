@@ -147,6 +147,25 @@ async fn questions_that_were_given_up_make_room_for_others() {
     assert_eq!(text(&engine, "SELECT 1 AS one", Format::Csv).await.unwrap(), "one\n1\n");
 }
 
+/// What a process that lives on relies on: the threads of a question that nobody waits for any more
+/// end by themselves, although the operator that they are in never gives way on its own account.
+#[tokio::test]
+async fn the_threads_of_a_question_that_was_given_up_end() {
+    let engine = Lake::new().open().await;
+    let all = engine.places.free();
+    let join = "SELECT count(*) FROM generate_series(1, 2000) AS a \
+                JOIN generate_series(1, 1000000000) AS b ON a.value * b.value % 1000003 = -1";
+    let limits = Limits { time_max: Some(Duration::from_millis(200)), ..Limits::default() };
+    let mut answer = engine.sql(join, limits).await.unwrap();
+    assert_eq!(answer.next().await.unwrap_err().kind(), Kind::Limit);
+    drop(answer);
+    let since = std::time::Instant::now();
+    while engine.places.free() < all {
+        assert!(since.elapsed() < Duration::from_secs(120), "the threads work on");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn memory_is_bounded() {
     let lake = Lake::new();
