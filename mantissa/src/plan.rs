@@ -48,6 +48,9 @@ pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
     let rules = loaded.rules;
     for (name, source) in &config.sources {
         let at = |key: &str| config.places.at(&format!("sources.{name}{key}"));
+        if name.starts_with('_') {
+            bail!("{}source `{name}`: names that begin with `_` are the program's own", at(""));
+        }
         if catalog.get(&source.log_type).is_none() {
             bail!(
                 "{}source `{name}`: {}",

@@ -53,6 +53,10 @@ fn mistakes_have_a_place_and_a_hint() {
         &["mantissa.yaml:2:3", "give one of file, stdin"],
     );
     refused(
+        "sources:\n  _health:\n    log_type: aws.cloudtrail\n    stdin: {}\n",
+        &["mantissa.yaml:2:3", "`_health`", "program's own"],
+    );
+    refused(
         &format!("{hook}    slack:\n      webhook_url: \"${{NOT_SET}}\"\n"),
         &["mantissa.yaml:6:21", "NOT_SET"],
     );
