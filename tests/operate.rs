@@ -9,6 +9,7 @@ mod disk;
 mod health;
 mod links;
 mod redaction;
+mod routing;
 mod rules;
 mod sight;
 
