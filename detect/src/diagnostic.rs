@@ -68,6 +68,8 @@ impl Diagnostic {
             let _ = writeln!(out, "{gutter} | {}{}", " ".repeat(before), "^".repeat(width));
         }
         if let Some(hint) = &self.hint {
+            // What is to be written instead may take several lines.
+            let hint = hint.replace('\n', &format!("\n{gutter}   "));
             let _ = writeln!(out, "{gutter} = hint: {hint}");
         }
         out

@@ -132,7 +132,7 @@ impl Group {
             dead.extend(missing.iter().map(|field| DeadField {
                 rule: Arc::clone(rule),
                 field: (*field).to_owned(),
-                at: first_use(rule, field),
+                written: first_use(rule, field),
                 silent,
             }));
         }
@@ -145,8 +145,8 @@ impl Group {
 pub struct DeadField {
     pub rule: Arc<Rule>,
     pub field: String,
-    /// Where the rule first names it.
-    pub at: Position,
+    /// The file and place where the rule, or a filter on it, first names it.
+    pub written: (Arc<str>, Position),
     /// Without its missing fields the rule can never match.
     pub silent: bool,
 }
@@ -159,11 +159,11 @@ impl DeadField {
         log_type: &str,
         known: impl IntoIterator<Item = &'k str>,
     ) -> Diagnostic {
-        let Self { rule, field, at, silent } = self;
+        let Self { field, written: (file, at), silent, .. } = self;
         let effect = if *silent { ": this rule can never match there" } else { "" };
         Diagnostic {
             severity: Severity::Warning,
-            file: rule.file.to_string(),
+            file: file.to_string(),
             line: at.line,
             column: at.column,
             span: field.clone(),
@@ -173,13 +173,17 @@ impl DeadField {
     }
 }
 
-fn first_use(rule: &Rule, field: &str) -> Position {
-    let place = |item: &Item| {
+fn first_use(rule: &Rule, field: &str) -> (Arc<str>, Position) {
+    let place = |(at, item): (usize, &Item)| {
         let refers = |t: &Test| matches!(t, Test::FieldRef(r) if r.field == field);
         let named = item.field.as_deref() == Some(field);
-        named.then_some(item.key_at).or_else(|| item.tests.iter().any(refers).then_some(item.at))
+        let place = named
+            .then_some(item.key_at)
+            .or_else(|| item.tests.iter().any(refers).then_some(item.at))?;
+        Some((Arc::clone(rule.file_of(at)), place))
     };
-    rule.items.iter().find_map(place).unwrap_or(rule.at)
+    let found = rule.items.iter().enumerate().find_map(place);
+    found.unwrap_or_else(|| (Arc::clone(&rule.file), rule.at))
 }
 
 /// The value of an expression that is certain when these fields are always absent.

@@ -11,7 +11,10 @@
 //! field. An item without field (a keyword) looks at every scalar of the record but null and booleans.
 //! `Expr` is plain two-valued logic, so negation of an item on an absent field is true.
 
+mod correlation;
+mod filter;
 mod pattern;
+mod quantity;
 mod test;
 
 use std::sync::Arc;
@@ -19,7 +22,12 @@ use std::sync::Arc;
 use event::alert::RuleInfo;
 use serde::{Deserialize, Serialize};
 
+pub use correlation::{
+    Alias, Correlation, Kind, MEMBERS_MAX, Member, Names, Operator, Presence, Term, Threshold,
+};
+pub use filter::{AppliedFilter, Filter, FilteredRules};
 pub use pattern::{Part, Pattern};
+pub use quantity::Quantity;
 pub use test::{
     Comparison, FieldRef, Regex, RegexFlags, Shape, Test, TextTest, TimePart, TimeTest,
 };
@@ -63,9 +71,11 @@ pub struct Rule {
     pub detections: Vec<Detection>,
     /// The conditions as written; several are alternatives.
     pub conditions: Vec<Condition>,
-    /// The rule holds when this holds: all conditions joined by or. Refers to detections by
-    /// [`Expr::Named`]; see [`Rule::flat`] for the form without names.
+    /// The rule holds when this holds: all conditions joined by or, and the filters that were applied.
+    /// Refers to detections by [`Expr::Named`]; see [`Rule::flat`] for the form without names.
     pub expr: Expr,
+    /// The filters that were ANDed into `expr`, their items and detections being the rule's last ones.
+    pub filters: Vec<AppliedFilter>,
     /// The file as it was given to the loader.
     pub file: Arc<str>,
     /// Where its document begins.
@@ -198,6 +208,12 @@ impl Rule {
     /// The detection of that number.
     pub fn detection(&self, id: DetectionId) -> &Detection {
         &self.detections[id.0 as usize]
+    }
+
+    /// The file in which an item is written: the rule's own or that of a filter.
+    pub fn file_of(&self, item: usize) -> &Arc<str> {
+        let from = self.filters.iter().rev().find(|f| f.first_item as usize <= item);
+        from.map_or(&self.file, |filter| &filter.file)
     }
 
     /// [`Rule::expr`] with every detection's meaning in place of its name.

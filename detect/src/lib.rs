@@ -20,6 +20,7 @@ mod matcher;
 pub mod number;
 pub mod oracle;
 pub mod parse;
+mod resolve;
 pub mod rule_set;
 pub mod time_part;
 pub mod value;
@@ -27,6 +28,6 @@ pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use engine::{Bound, BoundField, DeadField, Engine, Group, Matcher};
-pub use ir::{Expr, Item, ItemId, Position, Rule, RuleLogSource, Test};
+pub use ir::{Correlation, Expr, Item, ItemId, Position, Rule, RuleLogSource, Test};
 pub use parse::Placeholders;
 pub use rule_set::RuleSet;

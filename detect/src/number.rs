@@ -76,6 +76,12 @@ impl Number {
         i64::try_from(if self.negative { -size } else { size }).ok()
     }
 
+    /// Whether it is negative, its digits (0 to 9) and the position of the decimal point relative to the
+    /// first digit.
+    pub fn parts(&self) -> (bool, &[u8], i64) {
+        (self.negative, &self.digits, self.point)
+    }
+
     fn magnitude(&self, other: &Self) -> Ordering {
         // Digits have no leading zeros, so the point decides; zero has no digits and is least.
         match (self.digits.is_empty(), other.digits.is_empty()) {

@@ -2,37 +2,52 @@
 //! costs no other.
 
 mod condition;
+mod correlation;
 mod detection;
+mod filter;
 mod meta;
 mod modifier;
 mod report;
 mod text;
+mod version1;
 
 use std::sync::Arc;
 
 use crate::diagnostic::Diagnostic;
-use crate::ir::{Condition, Detection, Expr, Position, Rule};
+use crate::ir::{Condition, Detection, Expr, Filter, Position, Rule};
 use crate::yaml::{self, Kind, Node};
 
+use condition::Over;
+pub use correlation::Draft;
 pub use detection::Placeholders;
 use detection::Selections;
-use report::Report;
+pub use meta::meant;
+pub use report::Report;
 
 /// Larger files than this are refused unread.
 const FILE_BYTES_MAX: usize = 4 << 20;
 /// A rule may have this many items, counted once for each place where they are used.
 const RULE_SIZE_MAX: usize = 100_000;
 
+/// What the documents of a file are.
+#[derive(Clone, Debug, Default)]
+pub struct Parsed {
+    pub rules: Vec<Rule>,
+    /// Not yet resolved: what they refer to may be in other files.
+    pub correlations: Vec<Draft>,
+    pub filters: Vec<Filter>,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
 /// Reads every document of a file. `path` is only for messages and for rules without id.
-pub fn file(path: &str, text: &str, placeholders: &Placeholders) -> (Vec<Rule>, Vec<Diagnostic>) {
-    let mut rules = Vec::new();
-    let mut diagnostics = Vec::new();
+pub fn file(path: &str, text: &str, placeholders: &Placeholders) -> Parsed {
+    let mut parsed = Parsed::default();
     let shared: Arc<str> = path.into();
     if text.len() > FILE_BYTES_MAX {
         let mut report = Report::new(path);
         let message = format!("the file has more than {FILE_BYTES_MAX} bytes");
         report.error(Position { line: 1, column: 1 }, "", message, None);
-        return (rules, report.diagnostics);
+        return Parsed { diagnostics: report.diagnostics, ..parsed };
     }
     for (index, (at, document)) in yaml::documents(text).into_iter().enumerate() {
         let mut report = Report::new(path);
@@ -40,36 +55,72 @@ pub fn file(path: &str, text: &str, placeholders: &Placeholders) -> (Vec<Rule>, 
             Err(problem) => report.error(at, &problem.span, problem.message, None),
             Ok(node) => {
                 let id = if index == 0 { path.to_owned() } else { format!("{path}#{index}") };
-                rules.extend(document_rule(&node, &shared, &id, placeholders, &mut report));
+                let source = Source { file: &shared, fallback_id: &id, placeholders };
+                read_document(&node, source, &mut parsed, &mut report);
             }
         }
         report.diagnostics.sort_by_key(Diagnostic::position);
-        diagnostics.append(&mut report.diagnostics);
+        parsed.diagnostics.append(&mut report.diagnostics);
     }
-    (rules, diagnostics)
+    parsed
 }
 
-/// The rule of a document, if it is one and there is nothing wrong with it.
-fn document_rule(
-    doc: &Node,
-    file: &Arc<str>,
-    fallback_id: &str,
-    placeholders: &Placeholders,
-    report: &mut Report<'_>,
-) -> Option<Rule> {
+/// Where a document comes from and what its placeholders stand for.
+#[derive(Clone, Copy)]
+struct Source<'s> {
+    file: &'s Arc<str>,
+    /// Names a document that has no id.
+    fallback_id: &'s str,
+    placeholders: &'s Placeholders,
+}
+
+/// Reads a document for what it is.
+fn read_document(doc: &Node, source: Source<'_>, parsed: &mut Parsed, report: &mut Report<'_>) {
     if !matches!(doc.kind, Kind::Mapping(_)) {
         let message = format!("a rule is a map, not {}", doc.noun());
         report.error(doc.at, doc.text(), message, None);
-        return None;
+        return;
     }
-    if other_document(doc, report) {
-        return None;
+    let key = |name: &str| doc.pairs().iter().find(|(key, _)| key.text() == name);
+    let sections: Vec<&Node> = ["detection", "correlation", "filter"]
+        .iter()
+        .filter_map(|name| key(name))
+        .map(|(key, _)| key)
+        .collect();
+    if let [_, second, ..] = sections.as_slice() {
+        let message = "a document has one of `detection`, `correlation` and `filter`";
+        let hint = "separate documents by a line `---`".to_owned();
+        report.error(second.at, second.text(), message, Some(hint));
+    } else if key("correlation").is_some() {
+        parsed.correlations.extend(correlation::read(doc, source, report));
+    } else if key("filter").is_some() {
+        parsed.filters.extend(filter::read(doc, source, report));
+    } else if let Some((node, _)) = key("action") {
+        let message = "`action` is version 1 of Sigma and no longer part of it";
+        let hint = "write every document out in full, separated by `---`".to_owned();
+        report.error(node.at, "action", message, Some(hint));
+    } else {
+        parsed.rules.extend(rule(doc, source, report));
     }
-    let info = meta::info(doc, fallback_id, report);
+}
+
+/// The rule of a document, if there is nothing wrong with it.
+fn rule(doc: &Node, source: Source<'_>, report: &mut Report<'_>) -> Option<Rule> {
+    let info = meta::info(doc, source.fallback_id, report);
     let meta = meta::meta(doc, report);
     let log_source = meta::log_source(doc, report);
-    let detection = detection(doc, placeholders, report)?;
-    if !report.failed && detection.size() > RULE_SIZE_MAX {
+    let Some(node) = doc.get("detection") else {
+        let hint = meta::misspelt(doc, "detection");
+        report.error(doc.at, "", "the rule has no `detection`", hint);
+        return None;
+    };
+    if let Some((key, _)) = node.pairs().iter().find(|(key, _)| key.text() == "timeframe") {
+        let message = "`timeframe` is version 1 of Sigma and has no effect";
+        let hint = "a correlation has a `timespan`".to_owned();
+        report.warn(key.at, "timeframe", message, Some(hint));
+    }
+    let read = read(doc, node, &["timeframe"], source.placeholders, report)?;
+    if !report.failed && read.size() > RULE_SIZE_MAX {
         report.error(doc.at, "", "the rule is too large", None);
     }
     if report.failed {
@@ -79,32 +130,14 @@ fn document_rule(
         info,
         log_source: log_source?,
         meta,
-        items: detection.items,
-        detections: detection.detections,
-        expr: Expr::any(detection.conditions.iter().map(|c| c.expr.clone()).collect()),
-        conditions: detection.conditions,
-        file: Arc::clone(file),
+        items: read.items,
+        detections: read.detections,
+        expr: Expr::any(read.conditions.iter().map(|c| c.expr.clone()).collect()),
+        conditions: read.conditions,
+        filters: Vec::new(),
+        file: Arc::clone(source.file),
         at: doc.at,
     })
-}
-
-/// Documents that are no single-event rules. They are recognised and left out, aloud.
-fn other_document(doc: &Node, report: &mut Report<'_>) -> bool {
-    let key = |name: &str| doc.pairs().iter().find(|(key, _)| key.text() == name);
-    for (name, what) in [("correlation", "a correlation"), ("filter", "a filter")] {
-        if let Some((node, _)) = key(name) {
-            let message = format!("{what} is not evaluated as single-event rule and was left out");
-            report.warn(node.at, name, message, None);
-            return true;
-        }
-    }
-    if let Some((node, _)) = key("action") {
-        let message = "`action` is version 1 of Sigma and no longer part of it";
-        let hint = "write every document out in full, separated by `---`".to_owned();
-        report.error(node.at, "action", message, Some(hint));
-        return true;
-    }
-    false
 }
 
 struct Read {
@@ -132,27 +165,24 @@ fn size(expr: &Expr, detections: &[usize]) -> usize {
     }
 }
 
-fn detection(doc: &Node, placeholders: &Placeholders, report: &mut Report<'_>) -> Option<Read> {
-    let Some(node) = doc.get("detection") else {
-        let hint = meta::misspelt(doc, "detection");
-        report.error(doc.at, "", "the rule has no `detection`", hint);
-        return None;
-    };
+/// Reads a section of named parts and a condition. `others` are its keys that are neither.
+fn read(
+    doc: &Node,
+    node: &Node,
+    others: &[&str],
+    placeholders: &Placeholders,
+    report: &mut Report<'_>,
+) -> Option<Read> {
     if !matches!(node.kind, Kind::Mapping(_)) {
         report.error(node.at, node.text(), "`detection` must be a map", None);
         return None;
     }
-    let is_part = |name: &str| !matches!(name, "condition" | "timeframe");
+    let is_part = |name: &str| name != "condition" && !others.contains(&name);
     let parts: Vec<&(Node, Node)> =
         node.pairs().iter().filter(|(name, _)| is_part(name.text())).collect();
-    if let Some((key, _)) = node.pairs().iter().find(|(key, _)| key.text() == "timeframe") {
-        let message = "`timeframe` is version 1 of Sigma and has no effect";
-        let hint = "a correlation has a `timespan`".to_owned();
-        report.warn(key.at, "timeframe", message, Some(hint));
-    }
     let names: Vec<&str> = parts.iter().map(|(name, _)| name.text()).collect();
     let mut used = vec![false; names.len()];
-    let conditions = conditions(node, &names, &mut used, report);
+    let conditions = conditions(doc, node, &names, &mut used, report);
     let mut selections = Selections { items: Vec::new(), placeholders, report };
     let mut detections = Vec::new();
     for (name, value) in &parts {
@@ -173,6 +203,7 @@ fn detection(doc: &Node, placeholders: &Placeholders, report: &mut Report<'_>) -
 }
 
 fn conditions(
+    doc: &Node,
     detection: &Node,
     names: &[&str],
     used: &mut [bool],
@@ -195,7 +226,12 @@ fn conditions(
     for entry in list {
         if entry.scalar().is_none() {
             report.error(entry.at, "", "a condition must be text", None);
-        } else if let Some(expr) = condition::parse(entry, names, used, report) {
+        } else if let Some(offset) = entry.text().chars().position(|c| c == '|') {
+            let hint = version1::replacement(doc, entry.text())
+                .unwrap_or_else(|| "Sigma 2 has correlations instead (docs/sigma.md)".to_owned());
+            let message = "aggregations behind `|` are version 1 of Sigma and no longer part of it";
+            report.error(entry.inside(offset), "|", message, Some(hint));
+        } else if let Some(expr) = condition::parse(entry, Over::Parts, names, used, report) {
             out.push(Condition { text: entry.text().to_owned(), expr, at: entry.at });
         }
     }

@@ -1,19 +1,24 @@
-//! All rules that are loaded together.
+//! All rules, filters and correlations that are loaded together.
 
 use std::sync::Arc;
 
 use event::{FieldsBuilder, LogSource};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::{Engine, Group};
-use crate::ir::Rule;
-use crate::parse::{self, Placeholders};
+use crate::ir::{Correlation, Position, Rule};
+use crate::parse::{self, Draft, Placeholders};
+use crate::resolve;
 
-/// Rules in the order they were loaded. Cheap to clone.
+/// Rules in the order they were loaded, filters applied. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
+    /// Inner ones before outer ones.
+    correlations: Vec<Arc<Correlation>>,
+    /// Ids of rules and correlations that only serve correlations.
+    silent: Arc<HashSet<String>>,
 }
 
 impl RuleSet {
@@ -23,31 +28,80 @@ impl RuleSet {
         files: impl IntoIterator<Item = (String, String)>,
         placeholders: &Placeholders,
     ) -> (Self, Vec<Diagnostic>) {
-        let mut rules: Vec<Arc<Rule>> = Vec::new();
+        let (mut rules, mut drafts, mut filters) = (Vec::new(), Vec::new(), Vec::new());
         let mut diagnostics = Vec::new();
-        let mut by_id: HashMap<String, Arc<Rule>> = HashMap::new();
+        let mut ids = Ids::default();
+        let mut order: HashMap<String, usize> = HashMap::new();
         for (path, text) in files {
-            let (found, mut problems) = parse::file(&path, &text, placeholders);
-            diagnostics.append(&mut problems);
-            for rule in found.into_iter().map(Arc::new) {
-                match by_id.get(&rule.info.id) {
-                    Some(first) => diagnostics.push(duplicate(&rule, first)),
-                    None => {
-                        by_id.insert(rule.info.id.clone(), Arc::clone(&rule));
-                        rules.push(rule);
-                    }
-                }
-            }
+            let next = order.len();
+            order.entry(path.clone()).or_insert(next);
+            let mut parsed = parse::file(&path, &text, placeholders);
+            diagnostics.append(&mut parsed.diagnostics);
+            let is_new_rule =
+                |rule: &Rule| ids.is_new(&rule.info.id, &rule.file, rule.at, &mut diagnostics);
+            rules.extend(parsed.rules.into_iter().filter(is_new_rule));
+            let is_new_draft =
+                |draft: &Draft| ids.is_new(&draft.info.id, &draft.file, draft.at, &mut diagnostics);
+            drafts.extend(parsed.correlations.into_iter().filter(is_new_draft));
+            filters.append(&mut parsed.filters);
         }
-        (Self { rules }, diagnostics)
+        resolve::filters(&mut rules, &filters, &mut diagnostics);
+        let rules: Vec<Arc<Rule>> = rules.into_iter().map(Arc::new).collect();
+        let correlations = resolve::correlations(&rules, drafts, &mut diagnostics);
+        diagnostics.sort_by_key(|d| (order.get(&d.file).copied(), d.position()));
+        (Self::with_correlations(rules, correlations), diagnostics)
     }
 
+    /// Rules without correlations.
     pub fn new(rules: Vec<Arc<Rule>>) -> Self {
-        Self { rules }
+        Self::with_correlations(rules, Vec::new())
+    }
+
+    fn with_correlations(rules: Vec<Arc<Rule>>, correlations: Vec<Arc<Correlation>>) -> Self {
+        let members = |generate: bool| -> HashSet<String> {
+            let of = correlations.iter().filter(|c| c.generate == generate);
+            of.flat_map(|c| &c.members).map(|member| member.id.clone()).collect()
+        };
+        let loud = members(true);
+        let silent = members(false).into_iter().filter(|id| !loud.contains(id)).collect();
+        Self { rules, correlations, silent: Arc::new(silent) }
+    }
+
+    /// Without the rules and correlations of these ids, and without the correlations that need one of
+    /// them. Those, being left out without having been named, are returned.
+    pub fn without(&self, ids: &HashSet<&str>) -> (Self, Vec<Arc<Correlation>>) {
+        let rules = self.rules.iter().filter(|rule| !ids.contains(rule.info.id.as_str()));
+        let mut gone = ids.clone();
+        let (mut kept, mut lost) = (Vec::new(), Vec::new());
+        for correlation in &self.correlations {
+            let id = correlation.info.id.as_str();
+            let needs = correlation.members.iter().any(|m| gone.contains(m.id.as_str()));
+            if ids.contains(id) {
+                continue;
+            }
+            if needs {
+                gone.insert(id);
+                lost.push(Arc::clone(correlation));
+            } else {
+                kept.push(Arc::clone(correlation));
+            }
+        }
+        (Self::with_correlations(rules.cloned().collect(), kept), lost)
     }
 
     pub fn rules(&self) -> &[Arc<Rule>] {
         &self.rules
+    }
+
+    /// Correlations, inner ones before the outer ones that refer to them.
+    pub fn correlations(&self) -> &[Arc<Correlation>] {
+        &self.correlations
+    }
+
+    /// Whether the rule or correlation of this id alerts on its own. What correlations without
+    /// `generate` refer to does not.
+    pub fn alerts(&self, id: &str) -> bool {
+        !self.silent.contains(id)
     }
 
     /// Compiles the rules that apply to a log source. `candidates` gives the record paths under which
@@ -66,18 +120,34 @@ impl RuleSet {
     }
 }
 
-/// Two rules of one id would share the identity of their alerts.
-fn duplicate(rule: &Rule, first: &Rule) -> Diagnostic {
-    Diagnostic {
-        severity: Severity::Error,
-        file: rule.file.to_string(),
-        line: rule.at.line,
-        column: rule.at.column,
-        span: String::new(),
-        message: format!(
-            "the id {} is that of another rule already, {}:{}",
-            rule.info.id, first.file, first.at.line
-        ),
-        hint: Some("give each rule an id of its own".to_owned()),
+/// The ids that are taken, and by what.
+#[derive(Default)]
+struct Ids {
+    first: HashMap<String, (Arc<str>, u32)>,
+}
+
+impl Ids {
+    /// Two rules of one id would share the identity of their alerts: the second is reported.
+    fn is_new(
+        &mut self,
+        id: &str,
+        file: &Arc<str>,
+        at: Position,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> bool {
+        let Some((first, line)) = self.first.get(id) else {
+            self.first.insert(id.to_owned(), (Arc::clone(file), at.line));
+            return true;
+        };
+        diagnostics.push(Diagnostic {
+            severity: Severity::Error,
+            file: file.to_string(),
+            line: at.line,
+            column: at.column,
+            span: String::new(),
+            message: format!("the id {id} is that of another rule already, {first}:{line}"),
+            hint: Some("give each rule an id of its own".to_owned()),
+        });
+        false
     }
 }

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use detect::{Diagnostic, Engine, Placeholders, Rule, RuleSet, parse, yaml};
+use detect::{Diagnostic, Engine, Placeholders, Rule, RuleSet, yaml};
 use event::log_source::{LogSource, Tag};
 use event::{FieldsBuilder, Parser, Slots};
 use serde_json::Value as Json;
@@ -39,8 +39,7 @@ fn matches(rule: &Arc<Rule>, event: &str, engine: Engine) -> bool {
 }
 
 /// Returns how many records were checked.
-fn check_records(rule: &Rule, faults: &mut Vec<String>) -> usize {
-    let rule = Arc::new(rule.clone());
+fn check_records(rule: &Arc<Rule>, faults: &mut Vec<String>) -> usize {
     let mut checked = 0;
     for (key, expected) in [("alerts", true), ("quiet", false)] {
         let events = texts(rule.meta.custom.get(key));
@@ -50,7 +49,7 @@ fn check_records(rule: &Rule, faults: &mut Vec<String>) -> usize {
         for event in events {
             checked += 1;
             for engine in [Engine::Oracle, Engine::Fast] {
-                if matches(&rule, &event, engine) != expected {
+                if matches(rule, &event, engine) != expected {
                     let title = &rule.info.title;
                     faults.push(format!("{title}: {event} should be in {key} ({engine:?})"));
                 }
@@ -83,7 +82,7 @@ fn every_case_of_every_file() {
         let path = entry.unwrap().path();
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let (rules, diagnostics) = parse::file(&name, &text, &placeholders());
+        let (set, diagnostics) = RuleSet::load([(name.clone(), text.clone())], &placeholders());
         let starts: Vec<_> = yaml::documents(&text);
         for (index, (at, document)) in starts.iter().enumerate() {
             documents += 1;
@@ -99,11 +98,16 @@ fn every_case_of_every_file() {
             let title = node.get("title").map_or("(no title)", |n| n.text());
             let wanted = custom("diagnostics").unwrap_or(Json::Array(Vec::new()));
             check_diagnostics(title, wanted.as_array().unwrap(), &said, &mut faults);
-            let loaded = rules.iter().find(|r| inside(r.at.line));
+            let loaded = set.rules().iter().find(|r| inside(r.at.line));
+            let correlated = set.correlations().iter().any(|c| inside(c.at.line));
             match loaded {
                 Some(rule) => records += check_records(rule, &mut faults),
                 None if node.get("alerts").is_some() => faults.push(format!("{title}: refused")),
                 None => {}
+            }
+            let refused = said.iter().any(|d| d.severity == detect::Severity::Error);
+            if refused == (loaded.is_some() || correlated) && node.get("filter").is_none() {
+                faults.push(format!("{title}: errors and loading do not go together"));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use detect::{Diagnostic, RuleSet, Severity};
+use detect::{Correlation, Diagnostic, RuleSet, Severity};
 use event::Secret;
 use event::spelling::distance;
 use ingest::{HttpOptions, SourceConfig};
@@ -139,6 +139,8 @@ pub struct LoadedRules {
     pub refused: Vec<Diagnostic>,
     /// Ids that are to stay off and that no rule has.
     unknown: Vec<String>,
+    /// Correlations that are off because they need a rule that is to stay off.
+    lost: Vec<Arc<Correlation>>,
 }
 
 impl LoadedRules {
@@ -146,7 +148,14 @@ impl LoadedRules {
     pub fn notes(&self) -> Vec<String> {
         let unknown =
             self.unknown.iter().map(|id| format!("rules.disable: no rule has the id `{id}`"));
-        self.refused.iter().map(note).chain(unknown).collect()
+        let lost = self.lost.iter().map(|correlation| {
+            let (file, at, title) = (&correlation.file, correlation.at, &correlation.info.title);
+            let line = at.line;
+            format!(
+                "{file}:{line}: `{title}` is off as well: it needs a rule that `rules.disable` names"
+            )
+        });
+        self.refused.iter().map(note).chain(unknown).chain(lost).collect()
     }
 }
 
@@ -158,15 +167,15 @@ pub fn rules(config: &RulesConfig) -> anyhow::Result<LoadedRules> {
         let own = files::builtin_rules(files::RULES);
         files.extend(own.into_iter().filter(|(name, _)| name.starts_with(HEALTH_RULES)));
     }
-    let (mut rules, problems) = RuleSet::load(files, &config.placeholders);
+    let (all, problems) = RuleSet::load(files, &config.placeholders);
     let refused = problems.into_iter().filter(|p| p.severity == Severity::Error).collect();
-    let is_unknown = |id: &&String| !rules.rules().iter().any(|rule| rule.info.id == **id);
-    let unknown = config.disable.iter().filter(is_unknown).cloned().collect();
-    if !config.disable.is_empty() {
-        let on = rules.rules().iter().filter(|rule| !config.disable.contains(&rule.info.id));
-        rules = RuleSet::new(on.cloned().collect());
-    }
-    Ok(LoadedRules { rules, refused, unknown })
+    let is_known = |id: &str| {
+        all.rules().iter().any(|rule| rule.info.id == *id)
+            || all.correlations().iter().any(|correlation| correlation.info.id == *id)
+    };
+    let unknown = config.disable.iter().filter(|id| !is_known(id)).cloned().collect();
+    let (rules, lost) = all.without(&config.disable.iter().map(String::as_str).collect());
+    Ok(LoadedRules { rules, refused, unknown, lost })
 }
 
 /// The rules on what the program finds about its own detection.

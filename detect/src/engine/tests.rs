@@ -3,7 +3,8 @@ use crate::parse::{self, Placeholders};
 
 fn dead(detection: &str, known: &[&str]) -> Vec<(String, bool)> {
     let text = format!("title: x\nlogsource: {{product: test}}\ndetection:\n{detection}");
-    let (rules, diagnostics) = parse::file("x.yml", &text, &Placeholders::new());
+    let parse::Parsed { rules, diagnostics, .. } =
+        parse::file("x.yml", &text, &Placeholders::new());
     assert!(diagnostics.is_empty(), "{diagnostics:?}");
     let rules = rules.into_iter().map(Arc::new).collect();
     let mut builder = FieldsBuilder::default();
@@ -42,7 +43,7 @@ fn missing_fields_are_found_and_weighed() {
 #[test]
 fn a_missing_field_is_reported_at_its_key() {
     let text = "title: x\nlogsource: {product: test}\ndetection:\n  s:\n    evntName|contains: 1\n  condition: s\n";
-    let (rules, _) = parse::file("x.yml", text, &Placeholders::new());
+    let rules = parse::file("x.yml", text, &Placeholders::new()).rules;
     let mut builder = FieldsBuilder::default();
     let rules = rules.into_iter().map(Arc::new).collect();
     let group = Group::new(rules, &|_| Vec::new(), &mut builder, Engine::Oracle);

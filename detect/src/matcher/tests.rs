@@ -24,6 +24,7 @@ fn rule(items: Vec<Item>, expr: Expr) -> Arc<Rule> {
         detections: Vec::new(),
         conditions: Vec::new(),
         expr,
+        filters: Vec::new(),
         file: "test.yml".into(),
         at: Position::default(),
     })

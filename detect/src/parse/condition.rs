@@ -18,27 +18,39 @@ const DEPTH_MAX: usize = 100;
 /// More words and parentheses than this are refused.
 const TOKENS_MAX: usize = 5_000;
 
+/// What the names of a condition stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Over {
+    /// Parts of a detection.
+    Parts,
+    /// The rules of a correlation.
+    Rules,
+}
+
+impl Over {
+    fn whole(self) -> &'static str {
+        match self {
+            Over::Parts => "the detection",
+            Over::Rules => "the correlation's `rules`",
+        }
+    }
+}
+
 /// Reads a condition. `names` are the detections in order; `used` is set for those referred to.
 pub fn parse(
     node: &Node,
+    over: Over,
     names: &[&str],
     used: &mut [bool],
     report: &mut Report<'_>,
 ) -> Option<Expr> {
     let text = node.text();
-    if let Some(offset) = text.chars().position(|c| c == '|') {
-        let hint = "write a correlation rule instead: `correlation: {type: event_count, rules: …, \
-                    group-by: …, timespan: …, condition: …}`";
-        let message = "aggregations behind `|` are version 1 of Sigma and no longer part of it";
-        report.error(node.inside(offset), "|", message, Some(hint.to_owned()));
-        return None;
-    }
     let tokens = tokens(text);
     if tokens.len() > TOKENS_MAX {
         report.error(node.at, "", "the condition is too long", None);
         return None;
     }
-    let mut parser = Parser { node, tokens: &tokens, next: 0, names, used, report, depth: 0 };
+    let mut parser = Parser { node, over, tokens: &tokens, next: 0, names, used, report, depth: 0 };
     let expr = parser.either()?;
     if let Some(token) = parser.peek() {
         let message = match token.text {
@@ -76,6 +88,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
 
 struct Parser<'p, 't, 'f> {
     node: &'p Node,
+    over: Over,
     tokens: &'p [Token<'t>],
     next: usize,
     names: &'p [&'p str],
@@ -190,7 +203,8 @@ impl<'t> Parser<'_, 't, '_> {
         if chosen.is_empty() {
             let hint = nearest(target.text.trim_end_matches('*'), self.names.iter().copied())
                 .map(|n| format!("the nearest is `{n}`"));
-            self.fail(target, format!("`{}` names no part of the detection", target.text), hint);
+            let message = format!("`{}` names no part of {}", target.text, self.over.whole());
+            self.fail(target, message, hint);
             return None;
         }
         Some(join(chosen.into_iter().map(|i| self.reference(i)).collect()))
@@ -208,7 +222,11 @@ impl<'t> Parser<'_, 't, '_> {
         } else {
             let near = nearest(token.text, self.names.iter().copied());
             let hint = near.map(|n| format!("did you mean `{n}`?"));
-            (format!("the detection has no part named `{}`", token.text), hint)
+            let message = match self.over {
+                Over::Parts => format!("the detection has no part named `{}`", token.text),
+                Over::Rules => format!("`{}` is not one of the correlation's `rules`", token.text),
+            };
+            (message, hint)
         };
         self.fail(token, message, hint);
         None
@@ -246,7 +264,7 @@ mod tests {
         let node = Node { at, kind: Kind::Scalar(scalar) };
         let mut report = Report::new("x");
         let mut used = vec![false; NAMES.len()];
-        let expr = parse(&node, NAMES, &mut used, &mut report);
+        let expr = parse(&node, Over::Parts, NAMES, &mut used, &mut report);
         match expr.filter(|_| !report.failed) {
             Some(expr) => Ok(shown(&expr)),
             None => {
@@ -307,7 +325,6 @@ mod tests {
             ("1 of nope*", "6: `nope*` names no part"),
             ("sel_*", "1: a pattern needs a quantifier"),
             ("2 of sel_*", "1: `2 of` is not a quantifier"),
-            ("sel_a | count() > 5", "7: aggregations"),
             ("1 of", "1: `of` must be followed"),
             ("()", "2: something must stand before"),
         ] {

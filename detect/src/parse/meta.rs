@@ -31,6 +31,9 @@ const KNOWN: &[&str] = &[
     "level",
     "tags",
     "scope",
+    "correlation",
+    "generate",
+    "filter",
 ];
 
 const STATUSES: &[&str] = &["stable", "test", "experimental", "deprecated", "unsupported"];
@@ -94,6 +97,18 @@ pub fn meta(doc: &Node, report: &mut Report<'_>) -> RuleMeta {
     }
 }
 
+/// Whether a `generate` of the document or of its correlation is true.
+pub fn generate(doc: &Node, section: &Node, report: &mut Report<'_>) -> bool {
+    let mut generate = false;
+    for node in [doc, section].into_iter().filter_map(|node| node.get("generate")) {
+        match node.typed() {
+            Some(Typed::Bool(wanted)) => generate |= wanted,
+            _ => report.error(node.at, node.text(), "`generate` is `true` or `false`", None),
+        }
+    }
+    generate
+}
+
 /// The log source; `None` after an error.
 pub fn log_source(doc: &Node, report: &mut Report<'_>) -> Option<RuleLogSource> {
     let Some(node) = doc.get("logsource") else {
@@ -136,7 +151,7 @@ pub fn misspelt(doc: &Node, wanted: &str) -> Option<String> {
     Some(format!("there is a `{near}`; did you mean `{wanted}`?"))
 }
 
-fn meant(word: &str) -> String {
+pub fn meant(word: &str) -> String {
     format!("did you mean `{word}`?")
 }
 
@@ -179,7 +194,7 @@ fn related(doc: &Node, report: &mut Report<'_>) -> Vec<Related> {
 }
 
 /// A scalar as text, trimmed. Anything else is a warning and nothing.
-fn text(node: &Node, key: &str, report: &mut Report<'_>) -> Option<String> {
+pub fn text(node: &Node, key: &str, report: &mut Report<'_>) -> Option<String> {
     let value = node.get(key).filter(|value| !value.is_null())?;
     if value.scalar().is_none() {
         let message = format!("`{key}` must be text, not {}", value.noun());

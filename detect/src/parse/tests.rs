@@ -23,7 +23,8 @@ detection:
 "#;
 
 fn read(text: &str) -> (Vec<Rule>, Vec<Diagnostic>) {
-    file("x.yml", text, &Placeholders::new())
+    let parsed = file("x.yml", text, &Placeholders::new());
+    (parsed.rules, parsed.diagnostics)
 }
 
 #[test]
