@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! text --yaml--> tree --parse--> Rule (ir) --bind to a log source--> Group --per worker--> Matcher
+//!                                Correlation (ir) --> Plans --> Correlator <-- Observation <--┘
 //! ```
 //!
 //! [`RuleSet::load`] never fails: what cannot be used is a [`Diagnostic`] and is left out. The [`ir`]
@@ -10,6 +11,7 @@
 //! Invariant: this crate is pure. It knows no file system, network, clock or async runtime.
 
 pub mod cases;
+pub mod correlate;
 pub mod diagnostic;
 pub mod engine;
 pub mod fold;

@@ -17,6 +17,15 @@ impl AlertId {
     pub fn of_event(rule_id: &str, event_uid: &str) -> Self {
         Self(Uid::of("alert", &[rule_id.as_bytes(), event_uid.as_bytes()]))
     }
+
+    /// Of a correlation: the rule, the values of its group and the number of the cell of time.
+    pub fn of_group<S: AsRef<str>>(rule_id: &str, group: &[S], cell: i64) -> Self {
+        let cell = cell.to_be_bytes();
+        let ends = [rule_id.as_bytes(), &cell[..]];
+        let values = group.iter().map(|value| value.as_ref().as_bytes());
+        let parts: Vec<&[u8]> = ends.into_iter().chain(values).collect();
+        Self(Uid::of("correlation alert", &parts))
+    }
 }
 
 impl fmt::Display for AlertId {

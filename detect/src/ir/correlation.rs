@@ -161,6 +161,15 @@ impl Threshold {
         self.holds(Quantity::whole(count), 1)
     }
 
+    /// The least count that meets it, of one that keeps holding when the count grows.
+    pub fn least(&self) -> u64 {
+        let least = |(operator, limit): &(Operator, Quantity)| {
+            let whole = u64::try_from(limit.millionths().div_euclid(1_000_000)).unwrap_or(0);
+            if *operator == Operator::Gt { whole.saturating_add(1) } else { whole }
+        };
+        self.0.iter().map(least).max().unwrap_or(0)
+    }
+
     /// Whether it keeps holding when a count grows.
     pub fn is_monotone(&self) -> bool {
         self.0.iter().all(|(operator, _)| matches!(operator, Operator::Gt | Operator::Gte))
