@@ -2,6 +2,8 @@
 //! exactly once and each expected alert has left exactly once. The judge reads Parquet by its paths,
 //! without our manifests.
 //!
+//! Correlations are loaded: what they count must be neither forgotten nor counted twice.
+//!
 //! The records are flow-log lines: they have no identity of the provider, so a line stored twice shows.
 //! `MANTISSA_CRASH_KILLS` sets the number of kills (default 6, the long form is 30).
 
@@ -21,11 +23,26 @@ fn kills() -> u32 {
     std::env::var("MANTISSA_CRASH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
 }
 
+/// Flows of one block come from one address; so many of them are counted.
+const BLOCK: usize = 100;
+const COUNTED: usize = 5;
+
+/// Whether a flow goes to the port that is counted.
+fn is_counted(number: usize) -> bool {
+    number % BLOCK % (BLOCK / COUNTED) == 7
+}
+
 /// One flow; `number` makes it unique, and every 200th goes to the port that the rule watches.
 fn flow(prefix: &str, number: usize) -> String {
-    let port = if number.is_multiple_of(200) { 4444 } else { 443 };
+    let port = match number {
+        n if n.is_multiple_of(200) => 4444,
+        n if is_counted(n) => 5555,
+        _ => 443,
+    };
+    let (source, block) = (prefix.as_bytes()[0], number / BLOCK);
+    let from = format!("10.{source}.{}.{}", block / 256 % 256, block % 256);
     format!(
-        "2 123456789012 eni-{prefix}-{number} 10.0.0.5 198.51.100.9 50000 {port} 6 10 840 1763633700 \
+        "2 123456789012 eni-{prefix}-{number} {from} 198.51.100.9 50000 {port} 6 10 840 1763633700 \
          1763633760 ACCEPT OK"
     )
 }
@@ -41,6 +58,32 @@ detection:
   selection: {dstport: 4444}
   condition: selection
 level: high
+---
+title: Flow to the counted port
+name: counted
+id: 6d9f1c3e-0a53-4f0b-8b6a-52a7f0a1c002
+logsource: {product: aws, service: vpcflow}
+detection:
+  selection: {dstport: 5555}
+  condition: selection
+---
+title: All flows of a block
+id: 6d9f1c3e-0a53-4f0b-8b6a-52a7f0a1c003
+correlation:
+  type: event_count
+  rules: [counted]
+  group-by: [srcaddr]
+  timespan: 1h
+  condition: {gte: 5}
+---
+title: More flows than a block has
+id: 6d9f1c3e-0a53-4f0b-8b6a-52a7f0a1c004
+correlation:
+  type: event_count
+  rules: [counted]
+  group-by: [srcaddr]
+  timespan: 1h
+  condition: {gte: 6}
 ";
 
 /// Small deterministic random numbers; the seed is printed with a failure.
@@ -304,8 +347,21 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     ));
     ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
 
-    // Every stored flow to the watched port raised one alert, and each left once.
-    let expected = have.keys().filter(|eni| number_of(eni).is_multiple_of(200)).count();
+    // Every stored flow to the watched port raised one alert, and so did every block whose counted flows
+    // are all stored; each left once.
+    let mut blocks: BTreeMap<(&str, usize), usize> = BTreeMap::new();
+    for (eni, number) in
+        have.keys().map(|eni| (eni, number_of(eni))).filter(|(_, n)| is_counted(*n))
+    {
+        *blocks.entry((&eni[..5], number / BLOCK)).or_default() += 1;
+    }
+    let whole = blocks.values().filter(|count| **count == COUNTED).count();
+    assert!(whole > 10, "seed {seed}: only {whole} whole blocks");
+    let by_rule = column_counts(&lake, "alerts", "rule_title");
+    assert_eq!(by_rule.get("All flows of a block"), Some(&whole), "seed {seed}: {by_rule:?}");
+    assert_eq!(by_rule.get("More flows than a block has"), None, "seed {seed}: counted twice");
+    let watched = have.keys().filter(|eni| number_of(eni).is_multiple_of(200)).count();
+    let expected = watched + whole;
     let raised: usize = column_counts(&lake, "alerts", "alert_id").values().sum();
     assert_eq!(raised, expected, "seed {seed}");
     assert_eq!(alerts.lock().unwrap().len(), expected, "seed {seed}: alerts that left");

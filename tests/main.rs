@@ -4,6 +4,7 @@
 //! - `ingest_query`: files in, lake and alerts out, through the command line;
 //! - `crash`: kill -9 at random moments, judged by reading Parquet without our manifest code;
 //! - `bad_input`: hostile bytes end as dead letters;
+//! - `correlation`: events that belong together, over restarts and changed rules;
 //! - `corpus`: real vendor events, where somebody has them;
 //! - `demo`: the attacks of a generated day are found;
 //! - `operate`: health, reload, destinations that are down, a full disk, redaction, redrive, stop;
@@ -17,6 +18,7 @@
 
 mod bad_input;
 mod corpus;
+mod correlation;
 mod crash;
 mod demo;
 mod docs;

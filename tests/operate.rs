@@ -4,6 +4,7 @@
 mod alerts;
 mod configuration;
 mod console;
+mod correlation;
 mod dead_letters;
 mod disk;
 mod health;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use event::{Doc, FieldId, FieldsBuilder, Slots};
 use hashbrown::HashMap;
 
+use crate::correlate::Feeds;
 use crate::diagnostic::{Diagnostic, Severity, nearest};
 use crate::ir::{Expr, Item, Position, Rule, Test};
 use crate::matcher::{self, Program, Scratch};
@@ -81,6 +82,9 @@ pub struct Group {
     bound: Bound,
     /// What the fast engine runs; the oracle needs nothing.
     program: Option<Program>,
+    feeds: Feeds,
+    /// By rule: whether it only serves correlations.
+    silent: Vec<bool>,
 }
 
 impl Group {
@@ -93,7 +97,25 @@ impl Group {
     ) -> Self {
         let bound = Bound::new(&rules, candidates, builder);
         let program = (engine == Engine::Fast).then(|| Program::new(&rules, &bound));
-        Self { rules, bound, program }
+        let silent = vec![false; rules.len()];
+        Self { rules, bound, program, feeds: Feeds::default(), silent }
+    }
+
+    /// With what correlations read of the matches, and without alerts of rules that only serve them.
+    pub(crate) fn with_feeds(mut self, feeds: Feeds, alerts: &dyn Fn(&str) -> bool) -> Self {
+        self.silent = self.rules.iter().map(|rule| !alerts(&rule.info.id)).collect();
+        self.feeds = feeds;
+        self
+    }
+
+    /// What correlations read of the matches.
+    pub fn feeds(&self) -> &Feeds {
+        &self.feeds
+    }
+
+    /// Whether the rule that a match names alerts on its own.
+    pub fn alerts(&self, hit: u32) -> bool {
+        !self.silent[hit as usize]
     }
 
     /// The rule that a match names.
@@ -239,7 +261,7 @@ impl Matcher {
     /// the same document with the fields that the group was bound to.
     pub fn matches(&mut self, doc: &Doc<'_>, slots: &Slots, hits: &mut Vec<u32>) {
         hits.clear();
-        let Group { rules, bound, program } = &*self.group;
+        let Group { rules, bound, program, .. } = &*self.group;
         match program {
             Some(program) => {
                 matcher::matches(program, bound, &mut self.scratch, doc, slots, hits);

@@ -1,10 +1,12 @@
 //! All rules, filters and correlations that are loaded together.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use event::{FieldsBuilder, LogSource};
-use hashbrown::{HashMap, HashSet};
+use event::{FieldsBuilder, LogSource, Uid};
+use hashbrown::HashMap;
 
+use crate::correlate::{Feeds, Plans};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::engine::{Engine, Group};
 use crate::ir::{Correlation, Position, Rule};
@@ -19,6 +21,7 @@ pub struct RuleSet {
     correlations: Vec<Arc<Correlation>>,
     /// Ids of rules and correlations that only serve correlations.
     silent: Arc<HashSet<String>>,
+    plans: Plans,
 }
 
 impl RuleSet {
@@ -64,7 +67,9 @@ impl RuleSet {
         };
         let loud = members(true);
         let silent = members(false).into_iter().filter(|id| !loud.contains(id)).collect();
-        Self { rules, correlations, silent: Arc::new(silent) }
+        let silent: HashSet<String> = silent;
+        let plans = Plans::new(&correlations, &|id| !silent.contains(id));
+        Self { rules, correlations, silent: Arc::new(silent), plans }
     }
 
     /// Without the rules and correlations of these ids, and without the correlations that need one of
@@ -98,6 +103,17 @@ impl RuleSet {
         &self.correlations
     }
 
+    /// The correlations, connected.
+    pub fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
+    /// The plans that events of a log source can take part in.
+    pub fn plans_for(&self, log_source: &LogSource) -> Vec<Uid> {
+        let apply = self.rules.iter().filter(|rule| rule.log_source.applies_to(log_source));
+        self.plans.fed_by(&apply.map(|rule| rule.info.id.as_str()).collect())
+    }
+
     /// Whether the rule or correlation of this id alerts on its own. What correlations without
     /// `generate` refer to does not.
     pub fn alerts(&self, id: &str) -> bool {
@@ -115,8 +131,11 @@ impl RuleSet {
         engine: Engine,
     ) -> Arc<Group> {
         let applies = |rule: &&Arc<Rule>| rule.log_source.applies_to(log_source);
-        let rules = self.rules.iter().filter(applies).cloned().collect();
-        Arc::new(Group::new(rules, candidates, builder, engine))
+        let rules: Vec<Arc<Rule>> = self.rules.iter().filter(applies).cloned().collect();
+        let ids = rules.iter().map(|rule| rule.info.id.as_str());
+        let feeds = Feeds::bind(&self.plans, ids, candidates, builder);
+        let group = Group::new(rules.clone(), candidates, builder, engine);
+        Arc::new(group.with_feeds(feeds, &|id| self.alerts(id)))
     }
 }
 

@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 
 use event::alert::RuleInfo;
-use event::{Alert, Facts, Timestamp};
+use event::{Alert, Correlated, Facts, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::attack::Attack;
@@ -29,6 +29,8 @@ pub struct FactsInput<'a> {
     pub detected_at: Timestamp,
     /// The event's common columns that are not null; all are optional.
     pub event: &'a Map<String, Value>,
+    /// What a correlation saw.
+    pub correlated: Option<&'a Correlated>,
 }
 
 /// The facts of an alert from its rule and event, for the outlet that fills them again after
@@ -40,6 +42,7 @@ pub fn facts_of(alert: &Alert) -> Facts {
         event_time: alert.event_time,
         detected_at: alert.detected_at,
         event: &alert.event,
+        correlated: alert.correlated.as_ref(),
     })
 }
 
@@ -48,7 +51,10 @@ pub fn facts(input: &FactsInput<'_>) -> Facts {
     let columns = Columns(input.event);
     Facts {
         who: who(&columns),
-        what: what(&columns, input.log_type),
+        what: match input.correlated {
+            Some(correlated) => what_together(correlated),
+            None => what(&columns, input.log_type),
+        },
         when: when(input.event_time, input.detected_at),
         place: place(&columns),
         why: why(input.rule),
@@ -128,6 +134,33 @@ fn who(columns: &Columns<'_>) -> String {
         return "The record does not name an actor.".into();
     }
     sentence + "."
+}
+
+/// `12 events of “Denied push”, “Login” within 10 minutes, actor.alternateId ada@example.com.`
+fn what_together(correlated: &Correlated) -> String {
+    let Correlated { total, timespan_s, rules, group, .. } = correlated;
+    let noun = if *total == 1 { "event" } else { "events" };
+    let mut sentence = format!("{total} {noun}");
+    let titles = rules.iter().filter_map(|rule| printable(&rule.title, VALUE_CHARS_MAX));
+    let titles: Vec<String> = titles.map(|title| format!("“{title}”")).collect();
+    if !titles.is_empty() {
+        let _ = write!(sentence, " of {}", titles.join(", "));
+    }
+    let (number, unit) = match timespan_s {
+        s if s % 86_400 == 0 => (s / 86_400, "day"),
+        s if s % 3_600 == 0 => (s / 3_600, "hour"),
+        s if s % 60 == 0 => (s / 60, "minute"),
+        s => (*s, "second"),
+    };
+    let plural = if number == 1 { "" } else { "s" };
+    let _ = write!(sentence, " within {number} {unit}{plural}");
+    for (field, value) in group {
+        let (field, value) = (printable(field, VALUE_CHARS_MAX), scalar(value));
+        if let (Some(field), Some(value)) = (field, value) {
+            let _ = write!(sentence, ", {field} {value}");
+        }
+    }
+    ended(sentence)
 }
 
 fn what(columns: &Columns<'_>, log_type: &str) -> String {

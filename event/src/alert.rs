@@ -101,6 +101,40 @@ pub struct Facts {
     pub how: String,
 }
 
+/// What a correlation saw: the events that made it hold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Correlated {
+    /// The `group-by` fields in the rule's spelling, and the values that the events have in common.
+    pub group: serde_json::Map<String, serde_json::Value>,
+    /// Length of the window in seconds; it ends with the alert's event.
+    pub timespan_s: u64,
+    /// How many events are in the window.
+    pub total: u64,
+    /// The rules that they matched.
+    pub rules: Vec<CorrelatedRule>,
+    /// Events of the window in order of time: all of them, or the newest of each rule and then the newest.
+    pub events: Vec<CorrelatedEvent>,
+}
+
+/// A rule that a correlation refers to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorrelatedRule {
+    pub id: String,
+    pub title: String,
+}
+
+/// An event of a correlation; of an outer correlation it is the alert of an inner one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CorrelatedEvent {
+    pub event_time: Timestamp,
+    /// As in the event's row; of an inner correlation its alert's id.
+    pub event_uid: String,
+    pub source: String,
+    pub log_type: String,
+    /// Ids of the rules that it matched.
+    pub rules: Vec<String>,
+}
+
 /// What a rule says about itself, carried into its alerts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleInfo {
@@ -140,6 +174,10 @@ pub struct Alert {
     /// Alerts with the same key within the suppression time are sent once. Empty: the rule alone.
     #[serde(default)]
     pub dedup_key: String,
+    /// Of a correlation only. `event_uid`, `event_time`, `source` and `log_type` are then those of the
+    /// event with which it held, and `event` has the columns that all its events have in common.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlated: Option<Correlated>,
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub mod spelling;
 pub mod time;
 pub mod uid;
 
-pub use alert::{Alert, AlertId, Facts, Level};
+pub use alert::{Alert, AlertId, Correlated, CorrelatedEvent, CorrelatedRule, Facts, Level};
 pub use batch::{Batch, DeadLetter, PartitionKey, Record, Span, Stage};
 pub use columns::{ColumnDef, ColumnType, Rows, TableSchema};
 pub use doc::{Doc, NodeId, ParseError, Parser, Value};

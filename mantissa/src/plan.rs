@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use detect::{Correlation, Diagnostic, RuleSet, Severity};
+use detect::{Correlation, Diagnostic, Rule, RuleSet, Severity};
 use event::Secret;
 use event::spelling::distance;
 use ingest::{HttpOptions, SourceConfig};
@@ -16,7 +16,7 @@ use sink::destinations::DestinationConfig;
 use sink::lake::LakeOptions;
 use sink::routing::RouteConfig;
 
-use crate::config::{Config, RulesConfig};
+use crate::config::{Config, CorrelationConfig, RulesConfig};
 use crate::files;
 
 /// What will run.
@@ -29,6 +29,7 @@ pub struct Plan {
     pub rules_config: RulesConfig,
     /// Whether the process tells of rules that cannot see, as events of its own.
     pub tells_health: bool,
+    pub correlation: CorrelationConfig,
     /// Without a key; [`crate::run`] takes the state folder's own then.
     pub redaction: RedactOptions,
     pub sources: BTreeMap<String, SourceConfig>,
@@ -60,6 +61,12 @@ pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
         }
         source.build(name).with_context(|| format!("{}source `{name}`", at("")))?;
     }
+    for name in config.correlation.lateness_ms_by_source.keys() {
+        if !config.sources.contains_key(name) {
+            let at = config.places.at(&format!("correlation.lateness_ms_by_source.{name}"));
+            bail!("{at}there is no source `{name}`");
+        }
+    }
     sink::dispatch::check(&config.routes, &config.destinations)
         .map_err(|e| anyhow::anyhow!("{}{e}", config.places.at(&e.place)))?;
     let log_types = config.sources.values().map(|s| s.log_type.as_str());
@@ -84,6 +91,7 @@ pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
         rules: Arc::new(rules),
         rules_config: config.rules,
         tells_health: false,
+        correlation: config.correlation,
         redaction: check_redaction(config.redaction)?,
         sources: config.sources,
         destinations: config.destinations,
@@ -202,6 +210,7 @@ pub fn dead_fields<'a>(
     rules: &RuleSet,
     log_types: impl Iterator<Item = &'a str>,
 ) -> Vec<Diagnostic> {
+    let correlations = rules.correlations();
     let named = rules.rules().iter().filter(|rule| rule.log_source.product.is_some());
     let rules = RuleSet::new(named.cloned().collect());
     let mut found = Vec::new();
@@ -213,6 +222,47 @@ pub fn dead_fields<'a>(
             rules.bind(mapping.log_source(), &candidates, &mut fields, detect::Engine::Oracle);
         let dead = group.unresolved(&|field| mapping.knows(field));
         found.extend(dead.iter().map(|dead| dead.diagnostic(log_type, std::iter::empty())));
+        for correlation in correlations {
+            found.extend(unknown_fields(correlation, &rules, &mapping));
+        }
+    }
+    found
+}
+
+/// Fields that a correlation groups by or looks at and that records of the log type never have, for rules
+/// of its product: their events never take part.
+fn unknown_fields(
+    correlation: &Correlation,
+    rules: &RuleSet,
+    mapping: &normalize::Mapping,
+) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for (at, member) in correlation.members.iter().enumerate() {
+        let is_it = |rule: &&Arc<Rule>| rule.info.id == member.id;
+        let Some(rule) = rules.rules().iter().find(is_it) else { continue };
+        if !rule.log_source.applies_to(mapping.log_source()) {
+            continue;
+        }
+        for name in correlation.group_by.iter().chain(correlation.value_fields()) {
+            let field = correlation.field_of(name, at);
+            if mapping.candidates(field).iter().any(|path| mapping.knows(path)) {
+                continue;
+            }
+            found.push(Diagnostic {
+                severity: Severity::Warning,
+                file: correlation.file.to_string(),
+                line: member.at.line,
+                column: member.at.column,
+                span: member.reference.clone(),
+                message: format!(
+                    "`{}` has no field `{field}`: events of `{}` never take part in `{}`",
+                    mapping.log_type().as_str(),
+                    rule.info.title,
+                    correlation.info.title
+                ),
+                hint: None,
+            });
+        }
     }
     found
 }

@@ -26,7 +26,7 @@ use sink::outbox::Outbox;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::pipeline::{AlertSink, Detection, Epochs, Shared, Tally, Workers, drive};
+use crate::pipeline::{AlertSink, Correlations, Detection, Epochs, Shared, Tally, Workers, drive};
 use crate::plan::Plan;
 use crate::report;
 use crate::sight::source::{self as own, HealthSource, Sight};
@@ -84,8 +84,10 @@ pub async fn run_with(
     // Before everything that counts or describes what it counts: the recorder is the console's.
     let control = Control::start(&plan, stop, &sight).await?;
     let dispatcher = start_dispatcher(&plan, &outbox)?;
-    let shared = shared(&plan, window, &outbox, &dispatcher, &control, &sight);
+    let left = recovered.state.as_deref();
+    let shared = shared(&plan, window, left, &outbox, &dispatcher, &control, &sight);
     let workers = Workers::start(plan.workers, &shared)?;
+    expect_sources(&plan, &shared);
     let (emitter, intake) = ingest::emitter(INTAKE_BATCHES_MAX, INTAKE_BYTES_MAX);
     let (sources, finished) = start_sources(sources, emitter, &recovered.positions, &control);
     let (tally, _) = watch::channel(Tally::default());
@@ -97,6 +99,7 @@ pub async fn run_with(
         finished,
         tally: tally.clone(),
         trouble,
+        shutdown: control.shutdown.clone(),
     };
     let words =
         Words { tally: tally.subscribe(), trouble: troubled, standing: dispatcher.standing() };
@@ -144,6 +147,7 @@ fn sight_of(plan: &Plan) -> Sight {
 fn shared(
     plan: &Plan,
     window: Arc<Window>,
+    left: Option<&[u8]>,
     outbox: &Outbox,
     dispatcher: &Dispatcher,
     control: &Control,
@@ -170,7 +174,19 @@ fn shared(
         alert_count: AtomicU64::new(0),
         seen: Arc::clone(&sight.seen),
         give_up: AtomicBool::new(false),
+        correlations: Correlations::new(plan.correlation.clone(), &plan.rules, left),
     })
+}
+
+/// Tells the correlations which sources will give events, so that none is found late because another
+/// one was faster to begin.
+fn expect_sources(plan: &Plan, shared: &Shared) {
+    for (name, source) in &plan.sources {
+        if let Some(mapping) = plan.catalog.get(&source.log_type) {
+            let plans = plan.rules.plans_for(mapping.log_source());
+            shared.correlations.expect(name, &plans);
+        }
+    }
 }
 
 /// The redactor with the configured key, or with the state folder's own, made at the first run.
@@ -211,6 +227,7 @@ fn facts_of(alert: &Alert) -> Facts {
         event_time: alert.event_time,
         detected_at: alert.detected_at,
         event: &alert.event,
+        correlated: alert.correlated.as_ref(),
     })
 }
 

@@ -178,6 +178,7 @@ impl Lake {
             alert_ids: Vec::new(),
             redriven: Vec::new(),
             positions: None,
+            state: None,
         };
         let (bytes, hash) = manifest.encode();
         self.previous = Some(hash);

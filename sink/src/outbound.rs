@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use event::{Alert, Facts, LogType, Timestamp, Uid};
+use event::{Alert, Correlated, Facts, LogType, Timestamp, Uid};
 use normalize::redact::Redactor;
 use serde_json::{Map, Value, json};
 
@@ -80,10 +80,29 @@ impl Outlet {
         } else if uid_column {
             alert.event.insert("event_uid".into(), Value::from(&*alert.event_uid));
         }
+        if let Some(correlated) = &mut alert.correlated {
+            self.redact_correlated(correlated);
+        }
         alert.facts = (self.facts)(&alert);
         let uid_is_whole = alert.event_uid == uid;
         let lake = Arc::clone(&self.lake);
         Outbound { alert, uid_is_whole, suppressed_before, maybe_repeat, lake }
+    }
+
+    /// Values of events, and titles of rules; the rest is ours.
+    fn redact_correlated(&self, correlated: &mut Correlated) {
+        let text = |text: &mut String| *text = bounded(&self.redactor.text(text));
+        let mut group = Value::Object(std::mem::take(&mut correlated.group));
+        self.redactor.json(&mut group);
+        bound(&mut group);
+        if let Value::Object(group) = group {
+            correlated.group = group;
+        }
+        correlated.rules.truncate(ITEMS_MAX);
+        correlated.rules.iter_mut().for_each(|rule| text(&mut rule.title));
+        correlated.events.truncate(ITEMS_MAX);
+        let foreign = correlated.events.iter_mut().filter(|e| Uid::parse(&e.event_uid).is_none());
+        foreign.for_each(|event| text(&mut event.event_uid));
     }
 }
 
@@ -134,10 +153,11 @@ impl Outbound {
     }
 
     /// The alert as the JSON that files and webhooks get. Times are RFC 3339 in UTC; columns of the
-    /// event have their names from the lake; `suppressed_before` counts held back repetitions.
+    /// event have their names from the lake; `suppressed_before` counts held back repetitions;
+    /// `correlated` is there for correlations only.
     pub fn json(&self) -> Value {
         let alert = &self.alert;
-        json!({
+        let mut shown = json!({
             "alert_id": alert.alert_id,
             "level": alert.rule.level,
             "title": alert.rule.title,
@@ -152,7 +172,11 @@ impl Outbound {
             "lake_partition": alert.lake_partition,
             "query": self.query(),
             "suppressed_before": self.suppressed_before,
-        })
+        });
+        if let Some(correlated) = &alert.correlated {
+            shown["correlated"] = json!(correlated);
+        }
+        shown
     }
 }
 

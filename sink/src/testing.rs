@@ -23,6 +23,7 @@ pub(crate) fn alert(n: u32) -> Alert {
         event: serde_json::Map::new(),
         facts: Facts::default(),
         dedup_key: String::new(),
+        correlated: None,
     }
 }
 

@@ -1,18 +1,22 @@
 //! How far time has come, source by source. Events are late by as much as their source is slow, so
-//! each source has its own clock, and a correlation is as far as the slowest of its sources.
+//! each source has its own clock, and a correlation is as far as the slowest of its sources. A source is as
+//! far as the slowest of its partitions that move.
 //!
 //! A clock goes by the newest event, and by the wall clock while nothing arrives. Nobody is waited for
-//! forever: a source that has been silent for [`SILENT_NS`] keeps no events from being forgotten.
+//! forever: a partition that stands still for [`PARTITION_SILENT_NS`] does not hold back its source while
+//! others move, and a source that is silent for [`SILENT_NS`] keeps no events from being forgotten.
 
 use std::sync::Arc;
 
 use event::{Timestamp, Uid};
+use hashbrown::HashMap;
 
 /// What arrived in a batch, after its observations.
 #[derive(Clone, Debug)]
 pub struct Arrival<'a> {
     pub source: &'a str,
-    /// The newest event of the batch.
+    pub partition: &'a str,
+    /// The newest event of the partition up to the last batch before which none is missing.
     pub newest: Timestamp,
     /// Wall clock.
     pub now: Timestamp,
@@ -23,21 +27,75 @@ pub struct Arrival<'a> {
 }
 
 /// Wall-clock nanoseconds.
+const PARTITION_SILENT_NS: i64 = 60 * 1_000_000_000;
 const SILENT_NS: i64 = 3_600 * 1_000_000_000;
 
 /// The clock of one source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Clock {
     pub source: Arc<str>,
     pub lateness_ns: i64,
-    /// Time of the newest event; never beyond the wall clock, so that one event from the future cannot
-    /// make all others late.
+    /// Time of the newest event; `i64::MIN` when there was none. Never beyond the wall clock, so that
+    /// one event from the future cannot make all others late.
     pub newest: i64,
-    /// When it arrived, by the wall clock.
-    pub arrived: i64,
+    /// When it was made known or last heard of, by the wall clock.
+    pub heard: i64,
+    partitions: HashMap<Box<str>, Hand>,
 }
 
-/// The clocks of all sources, in the order of their first event.
+/// How far a partition is, and since when.
+#[derive(Clone, Copy, Debug)]
+struct Hand {
+    newest: i64,
+    arrived: i64,
+}
+
+impl Clock {
+    pub(super) fn new(source: Arc<str>, lateness_ns: i64, newest: i64, heard: i64) -> Self {
+        Self { source, lateness_ns, newest, heard, partitions: HashMap::new() }
+    }
+
+    fn arrived(&mut self, arrival: &Arrival<'_>) {
+        let (now, newest) = (arrival.now.0, arrival.newest.0.min(arrival.now.0));
+        self.lateness_ns = arrival.lateness_ns;
+        self.newest = self.newest.max(newest);
+        self.heard = self.heard.max(now);
+        let hand =
+            self.partitions.entry_ref(arrival.partition).or_insert(Hand { newest, arrived: now });
+        hand.newest = hand.newest.max(newest);
+        hand.arrived = hand.arrived.max(now);
+        let is_moving = |hand: &Hand| now.saturating_sub(hand.arrived) <= PARTITION_SILENT_NS;
+        if self.partitions.len() > 64 {
+            self.partitions.retain(|_, hand| is_moving(hand));
+        }
+    }
+
+    /// How far it is when time goes on by `waited` nanoseconds after an arrival. `None` when it need
+    /// not be waited for.
+    fn mark(&self, now: i64, waited: &dyn Fn(i64) -> i64) -> Option<i64> {
+        let moving = self
+            .partitions
+            .values()
+            .filter(|hand| now.saturating_sub(hand.arrived) <= PARTITION_SILENT_NS);
+        let ahead = |newest: i64, arrived: i64| newest.saturating_add(waited(arrived));
+        let slowest = moving.map(|hand| ahead(hand.newest, hand.arrived)).min();
+        let silence = now.saturating_sub(self.heard);
+        let mark = match slowest {
+            Some(slowest) => slowest,
+            // It may be about to begin, or to begin again with what is older than that of others.
+            None if self.partitions.is_empty() && silence <= PARTITION_SILENT_NS => {
+                return Some(i64::MIN);
+            }
+            None if self.newest != i64::MIN && silence <= SILENT_NS => {
+                ahead(self.newest, self.heard)
+            }
+            None => return None,
+        };
+        Some(mark.saturating_sub(self.lateness_ns))
+    }
+}
+
+/// The clocks of all sources, in the order in which they were made known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clocks {
     pub all: Vec<Clock>,
@@ -46,39 +104,29 @@ pub(super) struct Clocks {
 impl Clocks {
     /// Sets the source's clock; returns its index.
     pub(super) fn arrived(&mut self, arrival: &Arrival<'_>) -> usize {
-        let newest = arrival.newest.0.min(arrival.now.0);
-        let at = self.find(arrival.source);
-        let clock = &mut self.all[at];
-        clock.lateness_ns = arrival.lateness_ns;
-        clock.newest = clock.newest.max(newest);
-        clock.arrived = clock.arrived.max(arrival.now.0);
+        let at = self.known(arrival.source, arrival.now.0);
+        self.all[at].arrived(arrival);
         at
     }
 
-    fn find(&mut self, source: &str) -> usize {
+    /// The index of a source, which is made known now if it was not.
+    pub(super) fn known(&mut self, source: &str, now: i64) -> usize {
         if let Some(at) = self.all.iter().position(|clock| *clock.source == *source) {
             return at;
         }
-        let source = source.into();
-        self.all.push(Clock { source, lateness_ns: 0, newest: i64::MIN, arrived: i64::MIN });
+        self.all.push(Clock::new(source.into(), 0, i64::MIN, now));
         self.all.len() - 1
     }
 
     /// The time before which no more events are expected of these sources, by their events alone.
     pub(super) fn by_events(&self, sources: &[usize], now: i64) -> Option<i64> {
-        let clocks = sources.iter().map(|at| &self.all[*at]);
-        let heard = clocks.filter(|clock| now.saturating_sub(clock.arrived) <= SILENT_NS);
-        heard.map(|clock| clock.newest.saturating_sub(clock.lateness_ns)).min()
+        sources.iter().filter_map(|at| self.all[*at].mark(now, &|_| 0)).min()
     }
 
     /// The same, with time going on while nothing arrives.
     pub(super) fn by_wall(&self, sources: &[usize], now: i64) -> Option<i64> {
-        let clocks = sources.iter().map(|at| &self.all[*at]);
-        let mark = |clock: &Clock| {
-            let waited = now.saturating_sub(clock.arrived).max(0);
-            clock.newest.saturating_add(waited).saturating_sub(clock.lateness_ns)
-        };
-        clocks.map(mark).min()
+        let waited = |arrived: i64| now.saturating_sub(arrived).max(0);
+        sources.iter().filter_map(|at| self.all[*at].mark(now, &waited)).min()
     }
 
     /// The longest lateness of these sources.
@@ -93,9 +141,10 @@ mod tests {
 
     const SECOND: i64 = 1_000_000_000;
 
-    fn arrive(clocks: &mut Clocks, source: &str, newest: i64, now: i64) {
+    fn arrive(clocks: &mut Clocks, source: &str, partition: &str, newest: i64, now: i64) {
         clocks.arrived(&Arrival {
             source,
+            partition,
             newest: Timestamp(newest * SECOND),
             now: Timestamp(now * SECOND),
             lateness_ns: 10 * SECOND,
@@ -103,25 +152,47 @@ mod tests {
         });
     }
 
+    fn at(clocks: &Clocks, sources: &[usize], now: i64) -> (Option<i64>, Option<i64>) {
+        let seconds = |mark: Option<i64>| mark.map(|ns| ns.div_euclid(SECOND));
+        let now = now * SECOND;
+        (seconds(clocks.by_events(sources, now)), seconds(clocks.by_wall(sources, now)))
+    }
+
     #[test]
     fn the_slowest_source_counts_and_silence_passes() {
         let mut clocks = Clocks::default();
-        arrive(&mut clocks, "slow", 100, 1_000);
-        arrive(&mut clocks, "fast", 900, 1_000);
-        let at = |now: i64| {
-            let now = now * SECOND;
-            let (events, wall) = (clocks.by_events(&[0, 1], now), clocks.by_wall(&[0, 1], now));
-            (events.unwrap() / SECOND, wall.unwrap() / SECOND)
-        };
-        assert_eq!(at(1_000), (90, 90));
-        assert_eq!(at(1_060), (90, 150), "while nothing arrives only the wall clock goes on");
-        assert_eq!(clocks.by_events(&[0], 5_000 * SECOND), None, "silent for more than an hour");
+        arrive(&mut clocks, "slow", "p", 100, 1_000);
+        arrive(&mut clocks, "fast", "p", 900, 1_000);
+        assert_eq!(at(&clocks, &[0, 1], 1_000), (Some(90), Some(90)));
+        // While nothing arrives only the wall clock goes on.
+        assert_eq!(at(&clocks, &[0, 1], 1_050), (Some(90), Some(140)));
+        assert_eq!(at(&clocks, &[0, 1], 1_500), (Some(90), Some(590)));
+        assert_eq!(at(&clocks, &[0], 5_000), (None, None), "silent for more than an hour");
+    }
+
+    #[test]
+    fn a_partition_holds_back_its_source_only_while_it_moves() {
+        let mut clocks = Clocks::default();
+        arrive(&mut clocks, "s", "a", 100, 1_000);
+        arrive(&mut clocks, "s", "b", 900, 1_000);
+        assert_eq!(at(&clocks, &[0], 1_010).0, Some(90));
+        arrive(&mut clocks, "s", "b", 950, 1_070);
+        assert_eq!(at(&clocks, &[0], 1_070).0, Some(940));
+    }
+
+    #[test]
+    fn a_source_that_is_about_to_begin_is_waited_for() {
+        let mut clocks = Clocks::default();
+        clocks.known("later", 1_000 * SECOND);
+        arrive(&mut clocks, "s", "a", 900, 1_000);
+        assert_eq!(clocks.by_events(&[0, 1], 1_001 * SECOND), Some(i64::MIN));
+        assert_eq!(at(&clocks, &[0, 1], 1_061).0, Some(890));
     }
 
     #[test]
     fn the_future_is_not_believed() {
         let mut clocks = Clocks::default();
-        arrive(&mut clocks, "s", 9_999, 1_000);
-        assert_eq!(clocks.by_events(&[0], 1_000 * SECOND), Some(990 * SECOND));
+        arrive(&mut clocks, "s", "p", 9_999, 1_000);
+        assert_eq!(at(&clocks, &[0], 1_000).0, Some(990));
     }
 }

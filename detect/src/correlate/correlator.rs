@@ -124,14 +124,25 @@ impl Correlator {
     /// After the observations of a batch: how far their source is. Says what has become certain.
     pub fn arrived(&mut self, arrival: &Arrival<'_>) {
         let clock = self.clocks.arrived(arrival);
-        for key in arrival.plans {
+        self.connect(clock, arrival.plans);
+        self.advance(arrival.now);
+    }
+
+    /// Makes known that a source is going to give events that can take part in these plans, so that it
+    /// is waited for.
+    pub fn expect(&mut self, source: &str, plans: &[Uid], now: Timestamp) {
+        let clock = self.clocks.known(source, now.0);
+        self.connect(clock, plans);
+    }
+
+    fn connect(&mut self, clock: usize, plans: &[Uid]) {
+        for key in plans {
             let Some(at) = self.by_key.get(key) else { continue };
             let sources = &mut self.states[*at].sources;
             if !sources.contains(&clock) {
                 sources.push(clock);
             }
         }
-        self.advance(arrival.now);
     }
 
     /// Lets time go on to this moment of the wall clock, without any event.

@@ -82,6 +82,14 @@ impl Plans {
         Self { all: all.into() }
     }
 
+    /// Those that events matched by any of these rules can take part in.
+    pub fn fed_by(&self, rules: &std::collections::HashSet<&str>) -> Vec<Uid> {
+        let fed = |plan: &&Plan| {
+            plan.correlation.members.iter().any(|member| rules.contains(member.id.as_str()))
+        };
+        self.all.iter().filter(fed).map(|plan| plan.key).collect()
+    }
+
     /// Whether there is no correlation.
     pub fn is_empty(&self) -> bool {
         self.all.is_empty()

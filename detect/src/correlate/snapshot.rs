@@ -71,11 +71,25 @@ impl Correlator {
         self.read(&mut Reader(body), now).ok_or(Unreadable)
     }
 
+    /// Takes over the state of another rule set's correlator, and its counts.
+    ///
+    /// # Errors
+    /// As [`Correlator::restore`].
+    pub fn take_over(&mut self, other: &Correlator, now: Timestamp) -> Result<(), Unreadable> {
+        self.restore(&other.snapshot(), now)?;
+        for (plan, state) in other.plans.all.iter().zip(&other.states) {
+            if let Some(at) = self.by_key.get(&plan.key) {
+                self.states[*at].stats = state.stats;
+            }
+        }
+        Ok(())
+    }
+
     fn read(&mut self, from: &mut Reader<'_>, now: Timestamp) -> Option<()> {
         for _ in 0..from.count()? {
             let source = from.text()?.into();
             let (lateness_ns, newest) = (from.signed()?, from.signed()?);
-            self.clocks.all.push(Clock { source, lateness_ns, newest, arrived: now.0 });
+            self.clocks.all.push(Clock::new(source, lateness_ns, newest, now.0));
         }
         for _ in 0..from.count()? {
             self.origins.push((from.text()?.into(), from.text()?.into()));

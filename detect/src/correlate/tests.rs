@@ -81,7 +81,6 @@ struct Bench {
     plans: Plans,
     group: Arc<crate::Group>,
     fields: event::Fields,
-    feeds: Feeds,
 }
 
 impl Bench {
@@ -100,13 +99,11 @@ impl Bench {
         if problems.iter().any(|p| p.severity == crate::Severity::Error) {
             return None;
         }
-        let plans = Plans::new(set.correlations(), &|id| set.alerts(id));
+        let plans = set.plans().clone();
         let mut builder = FieldsBuilder::default();
         let as_it_is = |_: &str| Vec::new();
         let group = set.bind(&LogSource::default(), &as_it_is, &mut builder, Engine::Fast);
-        let ids = group.rules().iter().map(|rule| rule.info.id.as_str());
-        let feeds = Feeds::bind(&plans, ids, &as_it_is, &mut builder);
-        Some(Self { fields: builder.build(), set, plans, group, feeds })
+        Some(Self { fields: builder.build(), set, plans, group })
     }
 
     fn observations(&self, events: &[Event]) -> Vec<Observation> {
@@ -130,7 +127,7 @@ impl Bench {
                     hour: 0,
                 },
             };
-            self.feeds.observe(&hits, &sighting, &mut out);
+            self.group.feeds().observe(&hits, &sighting, &mut out);
         }
         out
     }
@@ -147,10 +144,11 @@ impl Bench {
             let Some(newest) = of_source.map(|event| event.time).max() else { continue };
             correlator.arrived(&Arrival {
                 source,
+                partition: "p",
                 newest: Timestamp(newest),
                 now: NOW,
                 lateness_ns: LATENESS,
-                plans: self.feeds.plans(),
+                plans: self.group.feeds().plans(),
             });
         }
     }

@@ -22,6 +22,7 @@ fn of(event: Value) -> Facts {
         event_time: Timestamp(NOON),
         detected_at: Timestamp(NOON + 3 * 1_000_000_000),
         event: &event,
+        correlated: None,
     })
 }
 
@@ -180,5 +181,41 @@ fn every_sentence_is_trimmed_and_ends_once() {
             assert!(text.ends_with('.') && !text.ends_with("..") && text.trim() == text, "{text}");
             assert!(!text.contains("  ") && !text.contains(" ,"), "{text}");
         }
+    }
+}
+
+#[test]
+fn what_happened_together() {
+    let rule = |title: &str| event::CorrelatedRule { id: "r".into(), title: title.into() };
+    for (total, timespan_s, rules, group, expected) in [
+        (1, 60, vec![], json!({}), "1 event within 1 minute."),
+        (
+            12,
+            600,
+            vec![rule("Denied")],
+            json!({"user": "ada"}),
+            "12 events of “Denied” within 10 minutes, user ada.",
+        ),
+        (
+            2,
+            90,
+            vec![rule("A"), rule("B")],
+            json!({"a": "x", "b": "y\nz"}),
+            "2 events of “A”, “B” within 90 seconds, a x, b y\\nz.",
+        ),
+        (3, 172_800, vec![], json!({}), "3 events within 2 days."),
+    ] {
+        let group = group.as_object().expect("an object").clone();
+        let correlated = Correlated { group, timespan_s, total, rules, events: Vec::new() };
+        let event = Map::new();
+        let facts = facts(&FactsInput {
+            rule: &self::rule(),
+            log_type: "aws.cloudtrail",
+            event_time: Timestamp(NOON),
+            detected_at: Timestamp(NOON),
+            event: &event,
+            correlated: Some(&correlated),
+        });
+        assert_eq!(facts.what, expected);
     }
 }

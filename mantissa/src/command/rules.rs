@@ -1,5 +1,8 @@
 //! `mantissa rules check|test|eval`.
 
+mod cases;
+mod together;
+
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -7,22 +10,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use detect::cases::{self, Case};
 use detect::{Diagnostic, Engine, Group, Matcher, Rule, RuleSet, Severity};
-use event::{
-    Fields, FieldsBuilder, LogSource, LogType, Parser, PartitionKey, Slots, Tag, Timestamp,
-};
-use normalize::Catalog;
+use event::{Fields, FieldsBuilder, LogSource, Parser, Slots, Tag};
 
 use crate::cli::{EngineName, ReportFormat, Rules, RulesEval};
 use crate::config::RulesConfig;
-use crate::pipeline::{Detection, Origin, Stream};
 use crate::{files, plan, report};
 
 pub fn run(command: Rules) -> anyhow::Result<ExitCode> {
     match command {
         Rules::Check { paths, format } => check(&paths, format),
-        Rules::Test { paths, log_types } => test(&paths, &log_types),
+        Rules::Test { paths, log_types } => cases::test(&paths, &log_types),
         Rules::Eval(args) => eval(&args),
     }
 }
@@ -40,7 +38,8 @@ fn check(paths: &[PathBuf], format: ReportFormat) -> anyhow::Result<ExitCode> {
     match format {
         ReportFormat::Json => {
             let document = serde_json::json!({
-                "rules": rules.rules().len(), "files": files.len(), "errors": errors, "problems": problems,
+                "rules": rules.rules().len(), "correlations": rules.correlations().len(),
+                "files": files.len(), "errors": errors, "problems": problems,
             });
             report::data(&format!("{document}\n"))?;
         }
@@ -52,8 +51,12 @@ fn check(paths: &[PathBuf], format: ReportFormat) -> anyhow::Result<ExitCode> {
             for problem in &problems {
                 report::out(&format!("{}\n", render(problem)))?;
             }
+            let correlations = match rules.correlations().len() as u64 {
+                0 => String::new(),
+                n => format!(" and {}", report::plural(n, "correlation", "correlations")),
+            };
             report::out(&format!(
-                "{} in {}, {}, {}\n",
+                "{}{correlations} in {}, {}, {}\n",
                 report::plural(rules.rules().len() as u64, "rule", "rules"),
                 report::plural(files.len() as u64, "file", "files"),
                 report::plural(errors as u64, "error", "errors"),
@@ -62,119 +65,6 @@ fn check(paths: &[PathBuf], format: ReportFormat) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Runs every rule's cases through parsing, mapping and matching as the pipeline does.
-fn test(paths: &[PathBuf], log_types: &[PathBuf]) -> anyhow::Result<ExitCode> {
-    let catalog = Arc::new(plan::catalog(log_types)?);
-    let (rule_files, case_files) = match paths {
-        [] => (files::builtin_rules(files::RULES), files::builtin_rules(files::CASES)),
-        paths => {
-            let rules = files::read(paths, files::RULES)?;
-            (rules.clone(), cases_beside(&rules)?)
-        }
-    };
-    let cases: HashMap<&str, &str> =
-        case_files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    let (mut passed, mut failures) = (0, Vec::new());
-    for (name, text) in &rule_files {
-        let beside = cases_name(name);
-        let Some(case_text) = cases.get(beside.as_str()) else {
-            failures.push(format!("{name}: has no cases ({beside})"));
-            continue;
-        };
-        let (rules, problems) = RuleSet::load([(name.clone(), text.clone())], &Default::default());
-        failures.extend(
-            problems.iter().filter(|p| p.severity == Severity::Error).map(|p| p.render(text)),
-        );
-        let runner = CaseRunner { catalog: &catalog, rules: Arc::new(rules), file: &beside };
-        runner.run(case_text, &mut passed, &mut failures);
-    }
-    for failure in &failures {
-        report::out(&format!("FAILED {failure}\n"))?;
-    }
-    report::out(&format!(
-        "{}: {passed} cases passed, {} failed\n",
-        report::plural(rule_files.len() as u64, "rule", "rules"),
-        failures.len()
-    ))?;
-    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn cases_name(rule: &str) -> String {
-    let stem = rule.strip_suffix(".yml").or_else(|| rule.strip_suffix(".yaml")).unwrap_or(rule);
-    format!("{stem}.cases.ndjson")
-}
-
-fn cases_beside(rules: &[files::TextFile]) -> anyhow::Result<Vec<files::TextFile>> {
-    let beside = rules.iter().map(|(name, _)| PathBuf::from(cases_name(name)));
-    let there: Vec<PathBuf> = beside.filter(|path| path.exists()).collect();
-    files::read(&there, files::CASES)
-}
-
-struct CaseRunner<'a> {
-    catalog: &'a Arc<Catalog>,
-    rules: Arc<RuleSet>,
-    file: &'a str,
-}
-
-impl CaseRunner<'_> {
-    fn run(&self, text: &str, passed: &mut u64, failures: &mut Vec<String>) {
-        let (cases, problems) = cases::read(self.file, text);
-        failures.extend(problems.iter().map(|p| p.render(text)));
-        for case in &cases {
-            match self.verdict(case) {
-                Ok(alerts) if alerts == case.alerts => *passed += 1,
-                Ok(alerts) => failures.push(format!(
-                    "{}: `{}` {}",
-                    self.file,
-                    case.name,
-                    if alerts { "alerts but must not" } else { "does not alert but must" }
-                )),
-                Err(e) => failures.push(format!("{}: `{}`: {e:#}", self.file, case.name)),
-            }
-        }
-    }
-
-    fn verdict(&self, case: &Case) -> anyhow::Result<bool> {
-        let log_type = self.log_type(case)?;
-        let detection = Detection {
-            catalog: Arc::clone(self.catalog),
-            rules: Arc::clone(&self.rules),
-            generation: 0,
-        };
-        let mut verdicts = [false; 2];
-        for (verdict, engine) in verdicts.iter_mut().zip([Engine::Fast, Engine::Oracle]) {
-            let compiled = detection
-                .compile(&log_type, engine)
-                .with_context(|| format!("there is no log type `{log_type}`"))?;
-            let mut stream = Stream::new(compiled);
-            let key = PartitionKey { source: "cases".into(), partition: self.file.into() };
-            let now = Timestamp(0);
-            let origin = Origin { key: &key, at: 0, index: 0, now, late_after_ns: i64::MAX };
-            stream
-                .take(&mut Parser::default(), case.event.bytes(), None, &origin, &mut |_| false)
-                .map_err(|reject| anyhow::anyhow!("the event is refused: {}", reject.reason))?;
-            *verdict = !stream.hits.is_empty();
-        }
-        anyhow::ensure!(verdicts[0] == verdicts[1], "the matcher and the oracle disagree");
-        Ok(verdicts[0])
-    }
-
-    /// The case's own log type, else the first whose log source the rule names.
-    fn log_type(&self, case: &Case) -> anyhow::Result<LogType> {
-        if let Some(name) = &case.log_type {
-            return Ok(LogType::from(name.as_str()));
-        }
-        let fits = |name: &&str| {
-            self.catalog.get(name).is_some_and(|m| {
-                self.rules.rules().iter().any(|r| r.log_source.applies_to(m.log_source()))
-            })
-        };
-        let name =
-            self.catalog.names().find(fits).context("no log type has the rule's log source")?;
-        Ok(LogType::from(name))
-    }
 }
 
 /// One log source's rules, compiled, with the buffers to evaluate them.
@@ -248,6 +138,7 @@ fn eval(args: &RulesEval) -> anyhow::Result<ExitCode> {
     let literal = args.logsource_tsv.is_some() && !args.category_hierarchy;
     let by_source = HashMap::new();
     let mut lanes = Lanes { rules: &rules, literal, engine, candidates: &candidates, by_source };
+    let mut together = together::Together::new(&rules, mapping.as_ref(), engine)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let mut events = open(&args.events)?;
     let (mut parser, mut hits, mut line) = (Parser::default(), Vec::new(), Vec::new());
@@ -271,6 +162,14 @@ fn eval(args: &RulesEval) -> anyhow::Result<ExitCode> {
             }
             Err(e) => report::note(&format!("line {number}: {e}\n")),
         }
+        if let Some(together) = &mut together {
+            together.take(&mut parser, text, number);
+            together.print(&mut out)?;
+        }
+    }
+    if let Some(mut together) = together {
+        together.finish();
+        together.print(&mut out)?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)

@@ -17,6 +17,7 @@ use sink::destinations::DestinationConfig;
 use sink::lake::LakeOptions;
 use sink::routing::RouteConfig;
 
+pub use crate::pipeline::CorrelationConfig;
 pub use places::Places;
 
 /// The whole configuration. Every part has a default, so an empty file is a valid one.
@@ -34,6 +35,8 @@ pub struct Config {
     pub log_types: Vec<PathBuf>,
     /// Which rules run.
     pub rules: RulesConfig,
+    /// How correlation rules are evaluated.
+    pub correlation: CorrelationConfig,
     /// What must not leave for a destination.
     pub redaction: RedactOptions,
     /// By name: where logs come from.

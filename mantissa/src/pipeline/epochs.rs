@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use ingest::{EmitterReceiver, FinishedSender};
-use sink::lake::{Committed, Kind, Lake, Part};
+use ingest::{EmitterReceiver, FinishedSender, Shutdown};
+use sink::lake::{Committed, Kind, Lake, Part, StateChange};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -27,6 +27,8 @@ pub struct Epochs {
     pub tally: watch::Sender<Tally>,
     /// Whether the last attempt to commit failed, and why: for `/readyz`.
     pub trouble: watch::Sender<Option<String>>,
+    /// Tells an end of all sources from a stop.
+    pub shutdown: Shutdown,
 }
 
 type Commit = JoinHandle<anyhow::Result<(Lake, Committed)>>;
@@ -42,24 +44,29 @@ pub async fn drive(
     mut deadline: watch::Receiver<Option<Instant>>,
 ) -> anyhow::Result<Tally> {
     let tally = epochs.tally.clone();
+    let shutdown = epochs.shutdown.clone();
     let run = async {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut open = Open::new(epochs);
         loop {
             let (due, full) = (open.due(shared), open.is_full(shared));
             tokio::select! {
                 biased;
                 done = open.committed() => open.finish(done?)?,
-                () = due => open.cut(&mut workers).await?,
+                () = due => open.cut(&mut workers, shared, false).await?,
+                _ = second.tick() => open.tick(shared).await?,
                 envelope = intake.recv(), if !full => match envelope {
                     Some(envelope) => {
                         open.began.get_or_insert_with(Instant::now);
+                        shared.correlations.begun(&envelope.batch.span);
                         workers.dispatch(envelope).await?;
                     }
                     None => break,
                 },
             }
         }
-        open.drain(&mut workers).await
+        open.drain(&mut workers, shared, !shutdown.is_requested()).await
     };
     let outcome = tokio::select! {
         outcome = run => outcome,
@@ -74,6 +81,13 @@ pub async fn drive(
     workers.stop();
     let tally = tally.borrow().clone();
     Ok(tally)
+}
+
+/// Runs what may block.
+async fn blocking(
+    work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<()> {
+    tokio::task::spawn_blocking(work).await.context("a task panicked")?
 }
 
 /// Waits until a deadline is set and has passed.
@@ -108,7 +122,7 @@ struct Settings {
 
 impl Open {
     fn new(epochs: Epochs) -> Self {
-        let Epochs { lake, epoch_max, epoch_bytes_max, finished, tally, trouble } = epochs;
+        let Epochs { lake, epoch_max, epoch_bytes_max, finished, tally, trouble, .. } = epochs;
         Self {
             lake: Some(lake),
             commit: None,
@@ -142,15 +156,41 @@ impl Open {
         }
     }
 
-    async fn cut(&mut self, workers: &mut Workers) -> anyhow::Result<()> {
+    /// Time goes on for the correlations; alerts of theirs begin an epoch like events.
+    async fn tick(&mut self, shared: &Arc<Shared>) -> anyhow::Result<()> {
+        let of_tick = Arc::clone(shared);
+        blocking(move || of_tick.correlations.tick(&of_tick)).await?;
+        if shared.correlations.has_unlisted() {
+            self.began.get_or_insert_with(Instant::now);
+        }
+        Ok(())
+    }
+
+    /// `ended` when no more input will come: what waited for it is certain then.
+    async fn cut(
+        &mut self,
+        workers: &mut Workers,
+        shared: &Arc<Shared>,
+        ended: bool,
+    ) -> anyhow::Result<()> {
         self.began = None;
-        let parts = workers.cut().await?;
+        let mut parts = workers.cut().await?;
+        if ended {
+            let shared = Arc::clone(shared);
+            blocking(move || shared.correlations.finish(&shared)).await?;
+        }
+        // After the barrier: it holds at least what the parts hold.
+        let (found, state) = shared.correlations.cut();
+        parts.push(found);
+        if parts.iter().all(Part::is_empty) {
+            return Ok(());
+        }
         let Some(lake) = self.lake.take() else {
             unreachable!("an epoch is cut only when no commit is in flight");
         };
         self.pending.add(&parts);
         let trouble = self.epochs.trouble.clone();
-        self.commit = Some(tokio::spawn(commit(lake, parts, trouble)));
+        self.commit = Some(tokio::spawn(commit(lake, parts, state, trouble)));
         Ok(())
     }
 
@@ -179,13 +219,18 @@ impl Open {
     }
 
     /// After intake has closed: commits what is left.
-    async fn drain(&mut self, workers: &mut Workers) -> anyhow::Result<()> {
+    async fn drain(
+        &mut self,
+        workers: &mut Workers,
+        shared: &Arc<Shared>,
+        ended: bool,
+    ) -> anyhow::Result<()> {
         if self.commit.is_some() {
             let done = self.committed().await?;
             self.finish(done)?;
         }
-        if self.began.is_some() {
-            self.cut(workers).await?;
+        self.cut(workers, shared, ended).await?;
+        if self.commit.is_some() {
             let done = self.committed().await?;
             self.finish(done)?;
         }
@@ -198,10 +243,11 @@ impl Open {
 async fn commit(
     mut lake: Lake,
     parts: Vec<Part>,
+    state: StateChange,
     trouble: watch::Sender<Option<String>>,
 ) -> anyhow::Result<(Lake, Committed)> {
     let mut pause = Duration::from_millis(200);
-    let mut attempt = lake.commit(parts).await;
+    let mut attempt = lake.commit_with(parts, state).await;
     loop {
         match attempt {
             Ok(committed) => {

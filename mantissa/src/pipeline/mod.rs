@@ -8,13 +8,16 @@
 //! of an epoch hold exactly the batches that were dispatched before it. One commit is in flight at a
 //! time; meanwhile the workers fill the next epoch, and when that is full too, intake waits.
 
+mod correlations;
 mod detection;
 mod epochs;
+mod in_order;
 mod seen;
 mod stream;
 mod worker;
 
-pub use detection::Detection;
+pub use correlations::{CorrelationConfig, Correlations};
+pub use detection::{Compiled, Detection};
 pub use epochs::{Epochs, drive};
 pub use seen::{Arrival, Seen};
 pub use stream::{Origin, Stream, Verdict};

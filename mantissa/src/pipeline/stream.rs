@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use detect::Matcher;
+use detect::correlate::{Observation, Sighting, Told};
+use event::columns::Cell;
 use event::{Parser, Rows, Slots, Timestamp, Uid};
 use normalize::{Mapped, Mapper, RecordMeta, Reject};
 
@@ -19,6 +21,10 @@ pub struct Stream {
     pub rows: Rows,
     /// Rules that matched the last stored record, as indexes into the group.
     pub hits: Vec<u32>,
+    /// What correlations are to know of the records taken since they were last told.
+    pub observations: Vec<Observation>,
+    /// Names of the last source and of the log type, shared by the observations.
+    names: (Arc<str>, Arc<str>),
 }
 
 /// What became of a record.
@@ -47,6 +53,8 @@ impl Stream {
             slots: Slots::default(),
             rows,
             hits: Vec::new(),
+            observations: Vec::new(),
+            names: ("".into(), compiled.mapping.log_type().as_str().into()),
             compiled,
         }
     }
@@ -84,6 +92,21 @@ impl Stream {
         self.rows.end_row();
         self.hits.clear();
         self.matcher.matches(&doc, &self.slots, &mut self.hits);
+        if self.compiled.group.feeds().concern(&self.hits) {
+            if *self.names.0 != *origin.key.source {
+                self.names.0 = Arc::clone(&origin.key.source);
+            }
+            let row = self.rows.len() - 1;
+            let sighting = Sighting {
+                doc: &doc,
+                slots: &self.slots,
+                time: mapped.event_time,
+                uid: mapped.uid,
+                columns: &|text| columns_with(&self.rows, row, text),
+                told: told(&self.rows, row, mapped, origin, &self.names),
+            };
+            self.compiled.group.feeds().observe(&self.hits, &sighting, &mut self.observations);
+        }
         Ok(Verdict::Stored(mapped))
     }
 
@@ -95,4 +118,47 @@ impl Stream {
         let fresh = Rows::new(Arc::clone(self.compiled.mapping.schema()));
         Some(std::mem::replace(&mut self.rows, fresh))
     }
+}
+
+/// The common columns of a row that hold this very text, one bit each in the order of
+/// [`normalize::columns::COMMON`]. Those that the mapper fills say nothing about a group.
+fn columns_with(rows: &Rows, row: usize, text: &str) -> u64 {
+    let common = normalize::columns::COMMON.iter().enumerate();
+    let told = common.filter(|(_, column)| column.filled != normalize::columns::Filled::ByMapper);
+    let same = told.filter(|(at, _)| rows.cell(row, *at) == Cell::Text(text));
+    same.fold(0, |bits, (at, _)| bits | 1 << at)
+}
+
+/// The name of a common column by its bit.
+pub fn column_names(bits: u64) -> impl Iterator<Item = &'static str> {
+    let common = normalize::columns::COMMON.iter().enumerate();
+    common.filter(move |(at, _)| bits >> at & 1 == 1).map(|(_, column)| column.name)
+}
+
+fn told(
+    rows: &Rows,
+    row: usize,
+    mapped: Mapped,
+    origin: &Origin<'_>,
+    (source, log_type): &(Arc<str>, Arc<str>),
+) -> Told {
+    let event_uid = normalize::columns::index_of("event_uid").map(|at| rows.cell(row, at));
+    let event_uid = match event_uid {
+        Some(Cell::Text(uid)) => shortened(uid).into(),
+        _ => mapped.uid.to_string().into(),
+    };
+    let filed = if mapped.late { origin.now } else { mapped.event_time };
+    Told {
+        event_uid,
+        source: Arc::clone(source),
+        log_type: Arc::clone(log_type),
+        hour: i32::try_from(filed.hour()).unwrap_or(i32::MAX),
+    }
+}
+
+/// A provider's id is short; what is not is cut, as it is kept for hours.
+fn shortened(uid: &str) -> &str {
+    const BYTES_MAX: usize = 256;
+    let end = (0..=uid.len().min(BYTES_MAX)).rev().find(|at| uid.is_char_boundary(*at));
+    &uid[..end.unwrap_or(0)]
 }

@@ -18,6 +18,7 @@ use sink::lake::{Part, SpanOutcome, Window};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Seen;
+use super::correlations::Correlations;
 use super::detection::Detection;
 use super::stream::{Origin, Stream, Verdict};
 
@@ -43,12 +44,31 @@ pub struct Shared {
     pub seen: Arc<Seen>,
     /// Set when the process gives up on draining: a worker stops waiting for the outbox.
     pub give_up: std::sync::atomic::AtomicBool,
+    pub correlations: Correlations,
 }
 
 /// Where alerts become durable. The outbox in the program; a list in tests.
 pub trait AlertSink: Send + Sync {
     /// Returns once the alerts are durable; inserting one again changes nothing.
     fn insert(&self, alerts: &[Alert]) -> anyhow::Result<()>;
+}
+
+impl Shared {
+    /// Makes alerts durable. Waits as long as it takes: an alert is never dropped because the disk is
+    /// full. To be called where blocking is allowed.
+    pub(super) fn make_durable(&self, alerts: &[Alert]) -> anyhow::Result<()> {
+        let mut pause_ms = 100;
+        while let Err(e) = self.alerts.insert(alerts) {
+            if self.give_up.load(Ordering::Relaxed) {
+                return Err(e.context("alerts could not be made durable before the end"));
+            }
+            tracing::error!("alerts cannot be made durable, trying again: {e:#}");
+            std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+            pause_ms = (pause_ms * 2).min(5_000);
+        }
+        self.alert_count.fetch_add(alerts.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 enum Job {
@@ -136,6 +156,8 @@ struct Worker {
     parser: Parser,
     part: Part,
     alerts: Vec<Alert>,
+    /// The newest event stored of the batch in hand.
+    newest: Timestamp,
     /// Bytes of this worker's open part already counted in `Shared::buffered_bytes`.
     counted: usize,
     extra_bytes: usize,
@@ -150,6 +172,7 @@ impl Worker {
             parser: Parser::default(),
             part: Part::default(),
             alerts: Vec::new(),
+            newest: Timestamp(i64::MIN),
             counted: 0,
             extra_bytes: 0,
         }
@@ -177,6 +200,7 @@ impl Worker {
 
     fn batch(&mut self, batch: &Batch) -> anyhow::Result<()> {
         self.follow_reload();
+        self.newest = Timestamp(i64::MIN);
         let mut outcome = SpanOutcome {
             span: batch.span.clone(),
             received: batch.received(),
@@ -185,12 +209,11 @@ impl Worker {
             dead: 0,
             dropped: 0,
         };
-        let mut newest = Timestamp(i64::MIN);
         for record in &batch.records {
             match self.record(batch, record) {
                 Ok(Verdict::Stored(mapped)) => {
                     outcome.stored += 1;
-                    newest = newest.max(mapped.event_time);
+                    self.newest = self.newest.max(mapped.event_time);
                 }
                 Ok(Verdict::Duplicate) => outcome.duplicates += 1,
                 Err(reject) => {
@@ -200,13 +223,14 @@ impl Worker {
             }
         }
         if outcome.stored + outcome.duplicates > 0 {
-            self.shared.seen.arrived(&batch.span.key.source, batch.received_at, newest);
+            self.shared.seen.arrived(&batch.span.key.source, batch.received_at, self.newest);
         }
         for reject in &batch.rejects {
             outcome.dead += 1;
             self.bury(reject.clone());
         }
         self.send_alerts()?;
+        self.correlate(batch)?;
         self.part.redriven.extend_from_slice(&batch.redrives);
         self.part.spans.push(outcome);
         self.shared.records.fetch_add(batch.received(), Ordering::Relaxed);
@@ -265,27 +289,31 @@ impl Worker {
         })
     }
 
+    /// Tells the correlations what the batch has brought. What they find is durable before the batch
+    /// counts as done.
+    fn correlate(&mut self, batch: &Batch) -> anyhow::Result<()> {
+        let Self { shared, streams, newest, .. } = self;
+        let Some(stream) = streams.get_mut(&batch.log_type) else {
+            return shared.correlations.batch(shared, &batch.span, *newest, &[], &[]);
+        };
+        let plans = stream.compiled.group.feeds().plans();
+        let observed = &stream.observations;
+        shared.correlations.batch(shared, &batch.span, *newest, plans, observed)?;
+        stream.observations.clear();
+        Ok(())
+    }
+
     fn bury(&mut self, letter: DeadLetter) {
         self.extra_bytes += letter.bytes.len() + letter.reason.len() + 200;
         self.part.dead_letters.push(letter);
     }
 
-    /// Makes the batch's alerts durable before the batch counts as done. Waits as long as it takes:
-    /// an alert is never dropped because the disk is full.
+    /// Makes the batch's alerts durable before the batch counts as done.
     fn send_alerts(&mut self) -> anyhow::Result<()> {
         if self.alerts.is_empty() {
             return Ok(());
         }
-        let mut pause_ms = 100;
-        while let Err(e) = self.shared.alerts.insert(&self.alerts) {
-            if self.shared.give_up.load(Ordering::Relaxed) {
-                return Err(e.context("alerts could not be made durable before the end"));
-            }
-            tracing::error!("alerts cannot be made durable, trying again: {e:#}");
-            std::thread::sleep(std::time::Duration::from_millis(pause_ms));
-            pause_ms = (pause_ms * 2).min(5_000);
-        }
-        self.shared.alert_count.fetch_add(self.alerts.len() as u64, Ordering::Relaxed);
+        self.shared.make_durable(&self.alerts)?;
         self.extra_bytes += self.alerts.len() * 2_048;
         self.part.alerts.append(&mut self.alerts);
         Ok(())
@@ -348,7 +376,7 @@ fn after_stored(
     shared.tap.event(batch.log_type.as_str(), || {
         serde_json::Value::from(stream.rows.json(row)).to_string()
     });
-    for hit in &stream.hits {
+    for hit in stream.hits.iter().filter(|hit| stream.compiled.group.alerts(**hit)) {
         let rule = stream.compiled.group.rule(*hit);
         let alert = alert(stream, batch, mapped, &rule.info, row);
         shared.tap.matched(&alert.log_type, &alert.rule.id, &alert.rule.title, || {
@@ -381,6 +409,7 @@ fn alert(
             event_time: mapped.event_time,
             detected_at,
             event: &event,
+            correlated: None,
         }),
         rule: rule.clone(),
         source: batch.span.key.source.to_string(),
@@ -391,11 +420,12 @@ fn alert(
         lake_partition: lake_partition(&batch.log_type, hour_of),
         event,
         dedup_key: String::new(),
+        correlated: None,
     }
 }
 
 /// The lake folder of a time, `aws_cloudtrail/dt=2026-03-01/hr=09`.
-fn lake_partition(log_type: &LogType, time: Timestamp) -> String {
+pub(super) fn lake_partition(log_type: &LogType, time: Timestamp) -> String {
     let (y, m, d, h, ..) = time.civil();
     format!("{}/dt={y:04}-{m:02}-{d:02}/hr={h:02}", log_type.table())
 }

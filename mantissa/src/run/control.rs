@@ -244,7 +244,9 @@ impl Reload {
     fn lossless(&self, loaded: LoadedRules) -> anyhow::Result<LoadedRules> {
         let running = self.shared.detection.load();
         let runs = |problem: &&Diagnostic| {
-            running.rules.rules().iter().any(|rule| *rule.file == *problem.file)
+            let rules = running.rules.rules().iter().map(|rule| &rule.file);
+            let correlations = running.rules.correlations().iter().map(|c| &c.file);
+            rules.chain(correlations).any(|file| **file == *problem.file)
         };
         match loaded.refused.iter().find(runs) {
             Some(problem) => {
@@ -262,6 +264,7 @@ impl Reload {
         }
         tracing::warn!(rules = rules.rules().len(), "rules reloaded");
         let rules = Arc::new(rules);
+        self.shared.correlations.reload(&rules);
         let before = self.shared.detection.load();
         self.shared.detection.store(Arc::new(Detection {
             catalog: Arc::clone(&before.catalog),

@@ -122,6 +122,19 @@ pub fn describe() {
         ("mantissa_epochs_total", "Epochs committed."),
         ("mantissa_commit_failures_total", "Attempts to commit an epoch that failed."),
         ("mantissa_rule_reloads_total", "Times the rules were read again, by result."),
+        ("mantissa_correlation_events_total", "Events that took part in a correlation, by rule."),
+        (
+            "mantissa_correlation_late_events_total",
+            "Events that came when their windows had been forgotten, by rule.",
+        ),
+        (
+            "mantissa_correlation_groups_evicted_total",
+            "Groups that were forgotten because memory was full, by rule.",
+        ),
+        (
+            "mantissa_correlation_events_dropped_total",
+            "The oldest events of groups that had grown too large, by rule.",
+        ),
     ] {
         describe_counter!(name, meaning);
     }
@@ -135,6 +148,12 @@ pub fn describe() {
         "mantissa_event_delay_seconds",
         Unit::Seconds,
         "How old the newest event of a source was when it arrived."
+    );
+    describe_gauge!("mantissa_correlation_groups", "Groups that a correlation keeps, by rule.");
+    describe_gauge!(
+        "mantissa_correlation_bytes",
+        Unit::Bytes,
+        "Memory that a correlation takes, by rule."
     );
     counter!("mantissa_commit_failures_total").absolute(0);
     for result in ["ok", "failed"] {

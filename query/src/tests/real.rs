@@ -70,6 +70,7 @@ fn part(n: i64, after: u64) -> Part {
         event: serde_json::Map::new(),
         facts: Facts { who: "ann".into(), ..Facts::default() },
         dedup_key: String::new(),
+        correlated: None,
     };
     Part {
         tables: vec![rows(n)],

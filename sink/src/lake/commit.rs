@@ -10,7 +10,8 @@
 //!
 //! The intent lists the files before they are written, so that recovery knows what a crash can have
 //! left without listing the lake. An answer that did not come is never taken for a no: only *reading*
-//! the manifest decides, and until it has decided nothing is deleted. The names of files hold the
+//! the manifest decides, and until it has decided nothing is deleted. A state that the epoch leaves
+//! behind is one more file; the one before it goes when the manifest is there. The names of files hold the
 //! writer's identity, so that doing a put again can only write the same bytes.
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::encode::Encoded;
 use super::error::{Error, Kind};
 use super::layout;
-use super::manifest::{Checksum, ColumnSpec, Manifest, SpanEntry, VERSION};
+use super::manifest::{Checksum, ColumnSpec, Manifest, SpanEntry, StateFile, VERSION};
 use super::part::{self, Positions};
 use super::protocol::{ATTEMPTS_MAX, Answer, Failure, Request, Step, pause};
 
@@ -34,6 +35,8 @@ pub(super) struct Lane {
     /// Of the newest manifest's bytes.
     pub hash: Option<Checksum>,
     pub positions: Positions,
+    /// The state that the newest manifest names.
+    pub state: Option<StateFile>,
 }
 
 /// The files an epoch is about to write.
@@ -51,6 +54,8 @@ pub(super) struct Sealed {
     pub bytes: Bytes,
     pub hash: Checksum,
     pub files: Vec<(String, Bytes)>,
+    /// A state that this epoch replaces.
+    pub superseded: Option<String>,
 }
 
 /// What an epoch holds beside files.
@@ -59,6 +64,18 @@ pub(super) struct Contents {
     pub spans: Vec<SpanEntry>,
     pub alert_ids: Vec<Uid>,
     pub redriven: Vec<Uid>,
+    pub state: StateChange,
+}
+
+/// What an epoch does to the lane's state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StateChange {
+    /// It is what it was.
+    #[default]
+    Kept,
+    /// There is none any more.
+    Dropped,
+    Replaced(Bytes),
 }
 
 impl Lane {
@@ -76,6 +93,18 @@ impl Lane {
             payload.push((file.path.clone(), bytes));
             files.push(file);
         }
+        let state = match contents.state {
+            StateChange::Kept => self.state.clone(),
+            StateChange::Dropped => None,
+            StateChange::Replaced(bytes) => {
+                let path = layout::state(&self.lane, epoch, &self.writer);
+                let (len, checksum) = (bytes.len() as u64, Checksum::of(&bytes));
+                payload.push((path.clone(), bytes));
+                Some(StateFile { path, bytes: len, checksum })
+            }
+        };
+        let superseded = self.state.as_ref().filter(|old| Some(*old) != state.as_ref());
+        let superseded = superseded.map(|old| old.path.clone());
         let positions = Manifest::carries_positions(epoch).then(|| {
             let mut positions = self.positions.clone();
             part::advance(&mut positions, &contents.spans);
@@ -95,15 +124,17 @@ impl Lane {
             alert_ids: contents.alert_ids,
             redriven: contents.redriven,
             positions,
+            state,
         };
         let (bytes, hash) = manifest.encode();
-        Sealed { manifest, bytes: bytes.into(), hash, files: payload }
+        Sealed { manifest, bytes: bytes.into(), hash, files: payload, superseded }
     }
 
     /// Moves on past an epoch that is in the lake.
     pub(super) fn committed(&mut self, manifest: &Manifest, hash: Checksum) {
         self.head = manifest.epoch;
         self.hash = Some(hash);
+        self.state = manifest.state.clone();
         part::advance(&mut self.positions, &manifest.spans);
     }
 }
@@ -167,7 +198,7 @@ impl Commit {
 
     fn send(&mut self, phase: Phase) -> Step<Result<(), Error>> {
         self.state = State::Sent(phase);
-        let Sealed { manifest, bytes, files, .. } = &self.sealed;
+        let Sealed { manifest, bytes, files, superseded, .. } = &self.sealed;
         let (epoch, lane, writer) = (manifest.epoch, &manifest.lane, &manifest.writer);
         let intent = layout::intent(lane, epoch, writer);
         let path = layout::manifest(lane, epoch);
@@ -188,8 +219,9 @@ impl Commit {
             Phase::Look => vec![Request::Get { path }],
             Phase::Tidy => {
                 let ours = files.iter().map(|(path, _)| path.clone()).filter(|_| self.fenced);
+                let old = superseded.clone().filter(|_| !self.fenced);
                 // The intent goes last in the order of the list, but nothing depends on it.
-                ours.chain([intent]).map(|path| Request::Delete { path }).collect()
+                ours.chain(old).chain([intent]).map(|path| Request::Delete { path }).collect()
             }
         })
     }

@@ -5,16 +5,17 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use event::{AlertId, Span};
 use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 
-use super::commit::{Commit, Contents, Lane};
+use super::commit::{Commit, Contents, Lane, StateChange};
 use super::dedup::Window;
 use super::encode::{self, Encoded};
 use super::error::{Error, Kind};
 use super::layout;
-use super::manifest::DataFile;
+use super::manifest::{Checksum, DataFile, StateFile};
 use super::part::{self, Part, Positions};
 use super::plan::{self, Namer};
 use super::protocol::{Answer, Request, Step};
@@ -52,6 +53,8 @@ pub struct Recovered {
     pub positions: Positions,
     /// The identities of the events of the last hours.
     pub window: Window,
+    /// The state that the newest epoch left behind, checked. `None` also when it was lost, which is said.
+    pub state: Option<Bytes>,
     /// Files of unfinished epochs that were removed.
     pub swept: Vec<String>,
     /// An unfinished epoch was found and its number taken: its writer, if it lives, cannot commit.
@@ -89,6 +92,10 @@ impl Lake {
         let lock = if lock { store.lock(&options.lane)? } else { None };
         let (lane, swept) = recover(&store, &options.lane).await?;
         let window = window::load(&store, &lane.lane, lane.head, options, now_us()).await?;
+        let state = match &lane.state {
+            Some(file) => read_state(&store, file).await?,
+            None => None,
+        };
         let Swept { took_over, files } = swept;
         if took_over || !files.is_empty() {
             tracing::warn!(lane = lane.lane, files = files.len(), "removed an unfinished epoch");
@@ -97,6 +104,7 @@ impl Lake {
             next_epoch: lane.head + 1,
             positions: lane.positions.clone(),
             window,
+            state,
             swept: files,
             took_over,
         };
@@ -131,6 +139,19 @@ impl Lake {
     /// [`Kind::Spans`]: nothing was written. [`Kind::Store`]: the epoch is kept, call [`Lake::retry`]
     /// until it is in. [`Kind::Fenced`]: stop. [`Kind::Unfinished`]: an earlier epoch is kept.
     pub async fn commit(&mut self, parts: Vec<Part>) -> Result<Committed, Error> {
+        self.commit_with(parts, StateChange::Kept).await
+    }
+
+    /// As [`Lake::commit`], with what the epoch does to the lane's state. A change of state alone does
+    /// not make an epoch: it belongs to its spans.
+    ///
+    /// # Errors
+    /// As [`Lake::commit`].
+    pub async fn commit_with(
+        &mut self,
+        parts: Vec<Part>,
+        state: StateChange,
+    ) -> Result<Committed, Error> {
         if self.pending.is_some() {
             let what = format!("epoch {} is not finished", self.next_epoch());
             return Err(Error::new(Kind::Unfinished, what));
@@ -149,6 +170,7 @@ impl Lake {
             spans: merged.spans.clone(),
             alert_ids: alert_ids.iter().map(|a| a.0).collect(),
             redriven: merged.redriven.clone(),
+            state,
         };
         let namer = Namer::new(&self.lane.lane, self.next_epoch(), &self.lane.writer);
         let now = now_us();
@@ -197,6 +219,25 @@ async fn recover(store: &LakeStore, lane: &str) -> Result<(Lane, Swept), Error> 
         match recovery.step(std::mem::take(&mut answers)) {
             Step::Do(requests) => answers = perform_all(store, requests).await,
             Step::Done(result) => return result,
+        }
+    }
+}
+
+/// Reads a state. One that is damaged or gone must not keep events from being stored; a store that does
+/// not answer must.
+async fn read_state(store: &LakeStore, file: &StateFile) -> Result<Option<Bytes>, Error> {
+    let path = &file.path;
+    match perform(store, Request::Get { path: path.clone() }).await {
+        Answer::Bytes(bytes) if Checksum::of(&bytes) == file.checksum => Ok(Some(bytes)),
+        Answer::Failed(failure) => {
+            Err(Error::caused(Kind::Store, format!("the state {path} cannot be read"), failure))
+        }
+        _ => {
+            tracing::error!(
+                path,
+                "the state of the lane is damaged or missing: starting without it"
+            );
+            Ok(None)
         }
     }
 }

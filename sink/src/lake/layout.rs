@@ -3,6 +3,7 @@
 //! ```text
 //! _manifests/<lane>/<epoch:020>.json              the chain of a lane
 //! _intents/<lane>/<epoch:020>-<writer>.json       the files an unfinished epoch is about to write
+//! _state/<lane>/<epoch:020>-<writer>              what the lane's process must know at its next start
 //! <table>/dt=YYYY-MM-DD/hr=HH/<lane>-<epoch:020>-<n:03>-<writer>.parquet
 //! ```
 
@@ -13,6 +14,8 @@ use object_store::path::Path;
 pub const MANIFESTS: &str = "_manifests";
 /// Folder of the intents.
 pub const INTENTS: &str = "_intents";
+/// Folder of the states.
+pub const STATES: &str = "_state";
 /// Table of records that could not be stored.
 pub const DEAD_LETTERS: &str = "dead_letters";
 /// Table of alerts.
@@ -43,6 +46,20 @@ pub fn manifest(lane: &str, epoch: u64) -> String {
 /// The intent of a writer for an epoch.
 pub fn intent(lane: &str, epoch: u64, writer: &str) -> String {
     format!("{INTENTS}/{lane}/{epoch:020}-{writer}.json")
+}
+
+/// The state that an epoch of a writer leaves behind.
+pub fn state(lane: &str, epoch: u64, writer: &str) -> String {
+    format!("{STATES}/{lane}/{epoch:020}-{writer}")
+}
+
+/// Lane, epoch and writer of a state's path.
+pub fn parse_state(path: &str) -> Option<(String, u64, String)> {
+    let rest = path.strip_prefix(STATES)?.strip_prefix('/')?;
+    let (lane, name) = rest.split_once('/')?;
+    let (digits, writer) = name.split_once('-')?;
+    let whole = !writer.is_empty() && writer.bytes().all(|b| b.is_ascii_alphanumeric());
+    whole.then_some((lane.to_owned(), epoch(digits)?, writer.to_owned()))
 }
 
 /// Lane and epoch of a manifest's path.
@@ -109,6 +126,10 @@ mod tests {
     fn names_come_back() {
         assert_eq!(parse_manifest(&manifest("a-b", 7)), Some(("a-b".into(), 7)));
         assert_eq!(parse_intent(&intent("a-b", 7, "w")), Some((7, "w".into())));
+        assert_eq!(parse_state(&state("a-b", 7, "w")), Some(("a-b".into(), 7, "w".into())));
+        for foreign in ["_state/redaction.key", "_state/a/x-w", "_state/outbox.redb", "t/a/7-w"] {
+            assert_eq!(parse_state(foreign), None, "{foreign}");
+        }
         let data = |path| parse_data(path);
         let name = "t/dt=2026-03-01/hr=09/a-b-00000000000000000007-000-3f9a1c20.parquet";
         assert_eq!(data(name), Some(("a-b".into(), 7)));

@@ -174,6 +174,16 @@ pub struct DataFile {
     pub column_bytes: Vec<u64>,
 }
 
+/// What a lane's process must know at its next start: an object beside the data. Only the newest
+/// manifest's is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateFile {
+    /// From the lake's root: `_state/main/00000000000000000007-3f9a1c20`.
+    pub path: String,
+    pub bytes: u64,
+    pub checksum: Checksum,
+}
+
 /// One epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -200,6 +210,9 @@ pub struct Manifest {
     /// The position of every partition of the lane after this epoch, in some manifests only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub positions: Option<Vec<Position>>,
+    /// The state after this epoch: its own, or that of an earlier one when nothing has changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateFile>,
 }
 
 /// Why bytes are not a manifest to be trusted.
@@ -332,6 +345,7 @@ pub(super) mod tests {
             alert_ids: vec![Uid::of("t", &[b"a"])],
             redriven: Vec::new(),
             positions: None,
+            state: None,
         }
     }
 

@@ -32,10 +32,11 @@ pub mod verify;
 mod window;
 
 pub use arrays::{arrow_schema, data_type};
+pub use commit::StateChange;
 pub use dedup::Window;
 pub use error::{Error, Kind};
 pub use lake::{Committed, Lake, Recovered};
-pub use manifest::{ColumnKind, ColumnSpec, DataFile, FileKind, Manifest};
+pub use manifest::{ColumnKind, ColumnSpec, DataFile, FileKind, Manifest, StateFile};
 pub use part::{Part, Positions, Resume, SpanOutcome};
 pub use snapshot::{LaneHead, LiveFile, Snapshot};
 pub use store::{LakeOptions, LakeStore, S3Options};

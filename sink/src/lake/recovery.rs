@@ -2,7 +2,7 @@
 //!
 //! It finds the newest manifest by probing (the chain has no holes), reads the end of the chain back
 //! to the last list of positions, and removes what unfinished epochs have left, which their intents
-//! name. Before it removes the files of an epoch that is not in the chain it *takes that epoch's
+//! name, and states that newer ones have replaced. Before it removes the files of an epoch that is not in the chain it *takes that epoch's
 //! number* with an empty manifest: a writer that is still alive can then no longer commit it, so
 //! nothing that is deleted can ever become part of the lake.
 
@@ -51,6 +51,11 @@ enum Phase {
     LookTakenOver(Box<Sealed>),
     /// Read the manifests of these epochs, to keep what they name.
     References(Vec<u64>),
+    /// List the states of the lane; `files` and `intents` are to be removed as well.
+    States {
+        files: Vec<String>,
+        intents: Vec<String>,
+    },
     Sweep {
         files: Vec<String>,
         intents: Vec<String>,
@@ -82,6 +87,7 @@ impl Recovery {
             head: 0,
             hash: None,
             positions: Default::default(),
+            state: None,
         };
         Self {
             lane,
@@ -140,6 +146,10 @@ impl Recovery {
             }
             Phase::LookTakenOver(_) => vec![Request::Get { path: next }],
             Phase::References(epochs) => epochs.iter().map(|&epoch| get(epoch)).collect(),
+            Phase::States { .. } => {
+                let folder = format!("{}/{lane}", layout::STATES);
+                vec![Request::List { folder, after: None }]
+            }
             Phase::Sweep { files, intents } => {
                 let paths = files.iter().chain(intents);
                 paths.map(|path| Request::Delete { path: path.clone() }).collect()
@@ -184,6 +194,7 @@ impl Recovery {
                 _ => Ok(Some(Phase::TakeOver(sealed))),
             },
             Phase::References(epochs) => self.references(&epochs, answers).map(Some),
+            Phase::States { files, intents } => Ok(self.old_states(files, intents, answers)),
             Phase::Sweep { files, .. } => {
                 self.swept.files = files;
                 Ok(None)
@@ -283,7 +294,8 @@ impl Recovery {
             })
             .filter(|p| layout::parse_intent(p).is_some())
             .collect();
-        Ok((!paths.is_empty()).then_some(Phase::ReadIntents(paths)))
+        let none = Phase::States { files: Vec::new(), intents: Vec::new() };
+        Ok(Some(if paths.is_empty() { none } else { Phase::ReadIntents(paths) }))
     }
 
     fn read_intents(
@@ -297,7 +309,7 @@ impl Recovery {
             self.intents.push(parse_intent(path, &bytes)?);
         }
         match self.intents.iter().map(|i| i.epoch).max() {
-            None => Ok(None),
+            None => Ok(Some(Phase::States { files: Vec::new(), intents: Vec::new() })),
             Some(epoch) if epoch > self.lane.head + 1 => self.round().map(Some),
             Some(epoch) if epoch == self.lane.head + 1 => {
                 let sealed = self.lane.seal(Contents::default(), Vec::new(), self.now);
@@ -323,6 +335,7 @@ impl Recovery {
         for (&epoch, answer) in epochs.iter().zip(answers) {
             let (manifest, _) = self.manifest(epoch, answer)?;
             live.extend(manifest.files.into_iter().map(|f| f.path));
+            live.extend(manifest.state.map(|state| state.path));
         }
         let named = self.intents.iter().flat_map(|i| &i.files);
         let files = named.filter(|path| !live.contains(*path)).cloned().collect();
@@ -331,7 +344,30 @@ impl Recovery {
             .iter()
             .map(|i| layout::intent(&self.lane.lane, i.epoch, &i.writer))
             .collect();
-        Ok(Phase::Sweep { files, intents })
+        Ok(Phase::States { files, intents })
+    }
+
+    /// States that the newest manifest does not name, of epochs that are done. `None` when there is
+    /// nothing to remove.
+    fn old_states(
+        &self,
+        mut files: Vec<String>,
+        intents: Vec<String>,
+        answers: Vec<Answer>,
+    ) -> Option<Phase> {
+        let live = self.lane.state.as_ref().map(|state| state.path.as_str());
+        for answer in answers {
+            let Answer::Paths(paths) = answer else { continue };
+            let is_old = |path: &String| {
+                let of = layout::parse_state(path);
+                of.is_some_and(|(_, epoch, _)| epoch <= self.lane.head)
+                    && Some(path.as_str()) != live
+                    && !files.contains(path)
+            };
+            let old: Vec<String> = paths.into_iter().filter(is_old).collect();
+            files.extend(old);
+        }
+        (!files.is_empty() || !intents.is_empty()).then_some(Phase::Sweep { files, intents })
     }
 
     /// After a failure: the same requests again (of a take-over nobody knows: look), or give up.
@@ -358,9 +394,13 @@ fn parse_intent(path: &str, bytes: &Bytes) -> Result<Intent, Error> {
     }
     // What it names will be deleted: only ever files of this writer and this epoch.
     let ours = |file: &String| {
-        layout::parse_data(file).is_some_and(|(_, epoch)| epoch == intent.epoch)
+        let is_data = layout::parse_data(file).is_some_and(|(_, epoch)| epoch == intent.epoch)
             && file.ends_with(&format!("-{}.parquet", intent.writer))
-            && !file.starts_with('_')
+            && !file.starts_with('_');
+        let state = layout::parse_state(file);
+        is_data
+            || state
+                .is_some_and(|(_, epoch, w)| (epoch, w) == (intent.epoch, intent.writer.clone()))
     };
     if !intent.files.iter().all(ours) {
         return Err(damaged("names files that are not its own"));

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use event::PartitionKey;
 
-use super::commit::{Commit, Contents, Lane};
+use super::commit::{Commit, Contents, Lane, StateChange};
 use super::encode::Encoded;
 use super::error::{Error, Kind};
 use super::layout::{self, Hour};
-use super::manifest::{Checksum, DataFile, FileKind, Manifest, SpanEntry};
+use super::manifest::{Checksum, DataFile, FileKind, Manifest, SpanEntry, StateFile};
 use super::protocol::{Answer, Request, Step};
 use super::recovery::{Recovery, Swept};
 
@@ -220,16 +220,33 @@ fn epoch(lane: &Lane, random: &mut Random) -> super::commit::Sealed {
         dropped: 0,
         state: None,
     };
-    lane.seal(Contents { spans: vec![span], ..Contents::default() }, encoded.collect(), 0)
+    // What the next start must know: here, how far the partition has come.
+    let state = match random.below(4) {
+        0 => StateChange::Kept,
+        1 if random.percent(20) => StateChange::Dropped,
+        _ => StateChange::Replaced(Bytes::from(span.upto.to_string())),
+    };
+    lane.seal(Contents { spans: vec![span], state, ..Contents::default() }, encoded.collect(), 0)
 }
 
-/// Reads the lake as the promise describes it. Returns how far it goes and the files it names.
+/// Reads the lake as the promise describes it. Returns how far it goes and the files it names; of the
+/// states only the newest.
 fn oracle(objects: &BTreeMap<String, Bytes>) -> (u64, BTreeSet<String>) {
     let (mut upto, mut previous, mut files) = (0, None, BTreeSet::new());
+    let mut newest: Option<(StateFile, u64)> = None;
     for epoch in 1.. {
         let Some(bytes) = objects.get(&layout::manifest("main", epoch)) else {
             let after = objects.keys().filter_map(|p| layout::parse_manifest(p));
             assert_eq!(after.filter(|(_, e)| *e > epoch).count(), 0, "a hole in the chain");
+            if let Some((state, upto)) = newest {
+                let bytes = objects.get(&state.path);
+                let bytes = bytes.unwrap_or_else(|| panic!("the state {} lost", state.path));
+                assert_eq!(
+                    (Checksum::of(bytes), bytes),
+                    (state.checksum, &upto.to_string().into())
+                );
+                files.insert(state.path);
+            }
             return (upto, files);
         };
         let (manifest, hash) = Manifest::decode(bytes).unwrap();
@@ -249,6 +266,10 @@ fn oracle(objects: &BTreeMap<String, Bytes>) -> (u64, BTreeSet<String>) {
             assert_eq!(ids, (span.after + 1..=span.upto).collect::<Vec<_>>());
             upto = span.upto;
         }
+        newest = match (manifest.state, newest) {
+            (Some(state), Some((known, at))) if state == known => Some((state, at)),
+            (state, _) => state.map(|state| (state, upto)),
+        };
     }
     unreachable!("epochs end")
 }
@@ -273,6 +294,7 @@ struct Seen {
     ended: u64,
     landed_late: usize,
     took_over: u64,
+    states: usize,
 }
 
 fn run(seed: u64, seen: &mut Seen) {
@@ -317,7 +339,7 @@ fn run(seed: u64, seen: &mut Seen) {
             let answer = world.perform(writers[i].flying[n].0.clone(), &mut random);
             writers[i].flying[n].1 = Some(answer);
             let Request::Delete { path } = &writers[i].flying[n].0 else { continue };
-            if path.ends_with(".parquet") {
+            if path.ends_with(".parquet") || layout::parse_state(path).is_some() {
                 oracle(&world.objects);
             }
         }
@@ -335,6 +357,10 @@ fn finish(mut world: World, random: &mut Random, acknowledged: u64, seen: &mut S
     let (upto, files) = oracle(&world.objects);
     assert!(upto >= acknowledged, "acknowledged {acknowledged}, in the lake {upto}");
     assert_eq!(lane.positions.get(&key()).map_or(0, |r| r.upto), upto);
+    let is_state = |p: &String| layout::parse_state(p).is_some();
+    let states: Vec<_> = world.objects.keys().filter(|p| is_state(p)).collect();
+    assert_eq!(lane.state.iter().map(|s| &s.path).collect::<Vec<_>>(), states, "states");
+    seen.states += states.len();
     for path in world.objects.keys().filter(|p| p.ends_with(".parquet")) {
         let known = files.contains(path) || world.landed_late.contains(path);
         assert!(known || may_be_stray(path, &world), "{path} was left");
@@ -365,6 +391,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stored_twice() {
     }
     assert!(seen.epochs > 3_000 && seen.crashes > 1_000, "{seen:?}");
     assert!(seen.ended > 100 && seen.landed_late > 100 && seen.took_over > 20, "{seen:?}");
+    assert!(seen.states > 100, "{seen:?}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ const DEAD_LETTER_COLUMNS: [(&str, ColumnKind); 11] = [
 ];
 
 /// Columns of `alerts`, with what they hold.
-const ALERT_COLUMNS: [(&str, ColumnType, &str); 23] = [
+const ALERT_COLUMNS: [(&str, ColumnType, &str); 24] = [
     ("alert_id", ColumnType::Text, "the same on redo, replay and backfill"),
     ("event_time", ColumnType::Time, "of the event that matched"),
     ("detected_at", ColumnType::Time, "when the rule matched"),
@@ -57,6 +57,7 @@ const ALERT_COLUMNS: [(&str, ColumnType, &str); 23] = [
     ("how", ColumnType::Text, "a sentence for people"),
     ("suppression_key", ColumnType::Text, "alerts with the same key are sent once in a while"),
     ("event", ColumnType::Text, "the event's common columns as JSON"),
+    ("correlated", ColumnType::Text, "of a correlation: its group, rules and events as JSON"),
 ];
 
 /// Identity of a dead letter: where it came from.
@@ -154,6 +155,9 @@ pub(super) fn alerts(alerts: &[Alert], event_files: &HashMap<(String, String), S
         let key = (alert.log_type.replace('.', "_"), alert.event_uid.clone());
         let (rule, facts) = (&alert.rule, &alert.facts);
         let event = serde_json::Value::Object(alert.event.clone()).to_string();
+        let correlated = alert.correlated.as_ref().map_or(String::new(), |correlated| {
+            serde_json::to_string(correlated).unwrap_or_default()
+        });
         for (name, value) in [
             ("alert_id", alert.alert_id.to_string().as_str()),
             ("rule_id", &rule.id),
@@ -173,6 +177,7 @@ pub(super) fn alerts(alerts: &[Alert], event_files: &HashMap<(String, String), S
             ("how", &facts.how),
             ("suppression_key", &alert.dedup_key),
             ("event", &event),
+            ("correlated", &correlated),
         ] {
             if !value.is_empty() {
                 rows.text(at(name), value);

@@ -13,7 +13,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::error::{Error, Kind};
 use super::layout;
-use super::manifest::{Checksum, DataFile, FileKind, Manifest};
+use super::manifest::{Checksum, DataFile, FileKind, Manifest, StateFile};
 use super::part::{self, Positions};
 use super::store::LakeStore;
 
@@ -63,6 +63,11 @@ pub async fn verify(at: &LakeStore, deep: bool) -> Result<Report, Error> {
             Some(_) => readable.push(known),
         }
     }
+    for (lane, state) in &lanes {
+        if let Some(file) = &state.newest {
+            check_state(at, lane, state.head, file, objects.get(&file.path), &mut report).await?;
+        }
+    }
     strays(objects.into_keys().collect(), &lanes, &mut report);
     if deep {
         deep::check(at, readable, &mut report).await?;
@@ -71,12 +76,54 @@ pub async fn verify(at: &LakeStore, deep: bool) -> Result<Report, Error> {
     Ok(report)
 }
 
+/// Checks what the lane's process needs at its next start. `size` is that of the object, if it is there.
+async fn check_state(
+    at: &LakeStore,
+    lane: &str,
+    head: u64,
+    file: &StateFile,
+    size: Option<&u64>,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let path = &file.path;
+    match size {
+        // A writer that has gone on meanwhile has replaced it.
+        None if is_there(at, &layout::manifest(lane, head + 1)).await => {}
+        None => {
+            let what =
+                format!("the state {path} is missing: correlations forget what they counted");
+            report.problem(Fault::MissingFile, path, what);
+        }
+        Some(size) if *size != file.bytes => {
+            let what = format!("the state {path} has {size} bytes instead of {}", file.bytes);
+            report.problem(Fault::DamagedFile, path, what);
+        }
+        Some(_) if report.deep => match read(at, path.clone()).await {
+            Ok(bytes) if Checksum::of(&bytes) == file.checksum => {}
+            Err(_) if is_there(at, &layout::manifest(lane, head + 1)).await => {}
+            Err(error) => return Err(error),
+            Ok(_) => {
+                let what = format!("the state {path} does not have the checksum of its manifest");
+                report.problem(Fault::DamagedFile, path, what);
+            }
+        },
+        Some(_) => {}
+    }
+    Ok(())
+}
+
+async fn is_there(at: &LakeStore, path: &str) -> bool {
+    at.store.head(&layout::under(&at.root, path)).await.is_ok()
+}
+
 /// What is known of a lane for judging files that no manifest names.
 #[derive(Debug, Default)]
 struct LaneState {
     head: u64,
     /// Epochs whose manifest cannot be read: what they named is unknown.
     unknown: HashSet<u64>,
+    /// What the newest manifest says that the next start needs.
+    newest: Option<StateFile>,
 }
 
 async fn lane_epochs(at: &LakeStore) -> Result<BTreeMap<String, Vec<u64>>, Error> {
@@ -128,12 +175,14 @@ async fn check_lane(
             Ok((manifest, hash)) => {
                 check_manifest(lane, &path, &manifest, &mut link, report);
                 (link.previous, link.known) = (Some(hash), true);
+                state.newest = manifest.state.clone();
                 add_files(lane, manifest, report, files);
             }
             Err(damage) => {
                 let what = format!("the manifest {path} is damaged: {damage}");
                 report.problem(Fault::DamagedManifest, &path, what);
                 state.unknown.insert(epoch);
+                state.newest = None;
                 link = Link { blind: true, ..Link::default() };
             }
         }

@@ -51,6 +51,13 @@ fn full(canary: &str) -> Alert {
     it.rule.references = vec![format!("https://example.com/?q={canary}")];
     it.rule.tags = vec![canary.into()];
     it.dedup_key = canary.into();
+    let mut group = Map::new();
+    group.insert("actor.alternateId".into(), json!(canary));
+    group.insert(canary.into(), json!("as a key"));
+    let event = event::CorrelatedEvent { event_uid: format!("{canary}/1"), ..Default::default() };
+    let rule = event::CorrelatedRule { id: "ours".into(), title: format!("Rule {canary}") };
+    let (rules, events) = (vec![rule], vec![event]);
+    it.correlated = Some(Correlated { group, timespan_s: 60, total: 1, rules, events });
     it.facts.who = format!("{canary}.");
     it.facts.why = format!("{canary}.");
     it

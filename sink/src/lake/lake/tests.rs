@@ -230,3 +230,46 @@ fn the_clock_is_in_microseconds() {
     assert!((now_us() / 1_000_000 - since).abs() < 5);
     assert!(matches!(part("p", 0, 1).tables[0].cell(0, 2), Cell::Text("e1")));
 }
+
+#[tokio::test]
+async fn the_state_of_the_newest_epoch_comes_back_and_older_ones_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = options(folder.path());
+    let states = || -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(folder.path().join("_state/main")) else {
+            return Vec::new();
+        };
+        entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    };
+    let (mut lake, recovered) = Lake::open(&options).await.unwrap();
+    assert_eq!(recovered.state, None);
+    let put = |text: &'static str| StateChange::Replaced(Bytes::from(text));
+    lake.commit_with(vec![part("p", 0, 5)], put("one")).await.unwrap();
+    lake.commit_with(vec![part("p", 5, 9)], put("two")).await.unwrap();
+    // Without a change it stays; a change without an epoch is none.
+    lake.commit(vec![part("p", 9, 11)]).await.unwrap();
+    lake.commit_with(vec![], put("three")).await.unwrap();
+    assert_eq!(states().len(), 1);
+    drop(lake);
+    let (mut lake, recovered) = Lake::open(&options).await.unwrap();
+    assert_eq!(recovered.state.as_deref(), Some(&b"two"[..]));
+
+    // A crash before the old one was removed.
+    std::fs::write(folder.path().join("_state/main/00000000000000000001-00000000"), "one").unwrap();
+    drop(lake);
+    (lake, _) = Lake::open(&options).await.unwrap();
+    assert_eq!(states().len(), 1);
+    lake.commit_with(vec![part("p", 11, 12)], StateChange::Dropped).await.unwrap();
+    assert!(states().is_empty());
+    lake.commit_with(vec![part("p", 12, 13)], put("four")).await.unwrap();
+
+    // Lost or damaged, it does not keep the lake from going on.
+    let path = folder.path().join("_state/main").join(&states()[0]);
+    std::fs::write(&path, "fuor").unwrap();
+    drop(lake);
+    let (lake, recovered) = Lake::open(&options).await.unwrap();
+    assert_eq!(recovered.state, None);
+    drop(lake);
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(Lake::open(&options).await.unwrap().1.state, None);
+}

@@ -220,6 +220,7 @@ fn an_alert_names_the_file_of_its_event() {
         event: serde_json::Map::from_iter([("action".into(), "X".into())]),
         facts: Facts { who: "root".into(), ..Facts::default() },
         dedup_key: String::new(),
+        correlated: None,
     };
     let unknown =
         Alert { event_uid: "x".into(), alert_id: AlertId::of_event("r", "x"), ..alert.clone() };

@@ -201,3 +201,25 @@ async fn the_same_event_twice_in_an_epoch_is_named() {
     let report = report(folder.path(), true).await;
     assert_eq!(report.problems[0].fault, Fault::RepeatedEvent, "{report}");
 }
+
+#[tokio::test]
+async fn a_state_that_is_damaged_or_missing_is_named() {
+    let state = |bytes: &'static str| super::super::StateChange::Replaced(bytes.into());
+    let (folder, mut lake) = filled(2).await;
+    lake.commit_with(vec![part("q", 7, 9)], state("counts")).await.unwrap();
+    assert!(report(folder.path(), true).await.ok());
+    let path = paths(folder.path(), "_state").remove(0);
+    for (damage, deep, fault) in [
+        (Some("cuonts"), true, Fault::DamagedFile),
+        (Some("count"), false, Fault::DamagedFile),
+        (None, false, Fault::MissingFile),
+    ] {
+        match damage {
+            Some(text) => fs::write(&path, text).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        let report = report(folder.path(), deep).await;
+        let [problem] = report.problems.as_slice() else { panic!("{report}") };
+        assert!(problem.fault == fault && problem.path.contains("_state/main/"), "{problem:?}");
+    }
+}
