@@ -15,6 +15,7 @@
 
 mod clock;
 mod correlator;
+mod describe;
 mod feed;
 mod group;
 pub mod oracle;

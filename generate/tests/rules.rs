@@ -94,7 +94,8 @@ impl Bench {
             };
         self.slots.fill(&stream.fields, &doc);
         stream.matcher.matches(&doc, &self.slots, &mut self.hits);
-        self.hits.iter().map(|hit| stream.group.rule(*hit).info.id.clone()).collect()
+        let alerts = self.hits.iter().filter(|hit| stream.group.alerts(**hit));
+        alerts.map(|hit| stream.group.rule(*hit).info.id.clone()).collect()
     }
 }
 
