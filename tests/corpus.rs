@@ -64,7 +64,9 @@ fn rules_are_quiet_on_ordinary_events() {
             let rules = rules.to_str().unwrap();
             let file = file.to_str().unwrap();
             let said = ok(&["rules", "eval", "--rules", rules, "--log-type", log_type, file]);
-            assert_eq!(said.out, "", "{name}");
+            let alerts: Vec<_> =
+                said.out.lines().filter(|line| !line.contains("\"alerts\":false")).collect();
+            assert!(alerts.is_empty(), "{name}: {alerts:?}");
         }
     }
 }

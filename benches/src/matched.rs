@@ -19,7 +19,7 @@ pub fn run(args: &Args, lines: &[String]) -> anyhow::Result<()> {
             RulesConfig { builtin: false, paths: vec![path.clone()], ..RulesConfig::default() }
         }
     };
-    let (rules, _) = plan::rules(&config)?;
+    let rules = plan::rules(&config)?.rules;
     let detection =
         Detection { catalog: Arc::new(plan::catalog(&[])?), rules: Arc::new(rules), generation: 0 };
     let log_type = LogType::from(args.log_type.as_str());

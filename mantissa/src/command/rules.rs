@@ -178,7 +178,11 @@ fn eval(args: &RulesEval) -> anyhow::Result<ExitCode> {
 fn print_hits(out: &mut impl Write, line: u64, hits: &[u32], group: &Group) -> anyhow::Result<()> {
     for hit in hits {
         let rule = &group.rule(*hit).info;
-        let row = serde_json::json!({"line": line, "rule": rule.id, "title": rule.title});
+        let mut row = serde_json::json!({"line": line, "rule": rule.id, "title": rule.title});
+        if !group.alerts(*hit) {
+            // Only correlations hear of it.
+            row["alerts"] = false.into();
+        }
         writeln!(out, "{row}")?;
     }
     Ok(())
