@@ -80,6 +80,10 @@ fn every_case_of_every_file() {
     let (mut faults, mut records, mut documents) = (Vec::new(), 0, 0);
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
+        // Histories have a test of their own.
+        if path.is_dir() {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let (set, diagnostics) = RuleSet::load([(name.clone(), text.clone())], &placeholders());

@@ -84,3 +84,39 @@ fn counted(doc: &Node, search: &str, aggregation: &str) -> Option<Replacement> {
     ];
     Some((lines, before))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(condition: &str, more: &str) -> Option<String> {
+        let text = format!("title: T\nname: n\ndetection:\n  timeframe: 5m\n{more}  x: 1\n");
+        let node = crate::yaml::documents(&text).remove(0).1.unwrap();
+        replacement(&node, condition)
+    }
+
+    #[test]
+    fn each_aggregation_has_its_correlation() {
+        for (condition, parts) in [
+            ("s | count() > 5", ["type: event_count", "rules: [n]", "{gt: 5}"]),
+            (
+                "s | count(user) by ip >= 5",
+                ["type: value_count", "group-by: [ip]", "{field: user, gte: 5}"],
+            ),
+            (
+                "s | sum(bytes) by a, b < 9",
+                ["type: value_sum", "group-by: [a, b]", "{field: bytes, lt: 9}"],
+            ),
+            ("s | avg(bytes) == 9", ["type: value_avg", "timespan: 5m", "{field: bytes, eq: 9}"]),
+            ("a | near b and c", ["type: temporal", "rules: [a, b, c]", "timespan: 5m"]),
+        ] {
+            let hint = hint(condition, "").unwrap();
+            assert!(parts.iter().all(|part| hint.contains(part)), "{condition}: {hint}");
+        }
+        for condition in
+            ["s | max(x) > 5", "s | count( > 5", "s |", "s | near (a or b)", "s | count() ~ 5"]
+        {
+            assert_eq!(hint(condition, ""), None, "{condition}");
+        }
+    }
+}
