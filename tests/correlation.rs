@@ -142,6 +142,11 @@ fn check(dir: &Path) {
     assert_eq!(parsed(&rows[0], "event"), json!({"source_ip": "203.0.113.7"}));
     let sent = std::fs::read_to_string(dir.join("alerts.ndjson")).unwrap();
     assert_eq!(sent.lines().count(), 2, "{sent}");
+    let sent: Vec<Value> = sent.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let several = sent.iter().find(|alert| alert["level"] == "medium").unwrap();
+    assert_eq!(several["correlated"]["events"][0]["event_time"], "2026-11-20T10:01:00Z");
+    let what = several["facts"]["what"].as_str().unwrap();
+    assert!(what.contains("events of “Failed login” within 30 minutes"), "{what}");
     ok(&["lake", "verify", "--deep", "--lake", text(&lake)]);
 }
 

@@ -19,6 +19,10 @@ pub const VALUE_CHARS_MAX: usize = 200;
 /// Targets named one by one; further ones are counted.
 const TARGETS_SHOWN_MAX: usize = 3;
 
+const NO_ACTOR: &str = "The record does not name an actor.";
+const NO_PLACE: &str = "The record does not name a place.";
+const NO_MEANS: &str = "The record does not say by what means.";
+
 /// What the template reads.
 #[derive(Clone, Copy, Debug)]
 pub struct FactsInput<'a> {
@@ -49,16 +53,31 @@ pub fn facts_of(alert: &Alert) -> Facts {
 /// Fills the template. Deterministic: the same input gives the same text.
 pub fn facts(input: &FactsInput<'_>) -> Facts {
     let columns = Columns(input.event);
+    if let Some(correlated) = input.correlated {
+        return facts_together(input, &columns, correlated);
+    }
     Facts {
         who: who(&columns),
-        what: match input.correlated {
-            Some(correlated) => what_together(correlated),
-            None => what(&columns, input.log_type),
-        },
+        what: what(&columns, input.log_type),
         when: when(input.event_time, input.detected_at),
         place: place(&columns),
         why: why(input.rule),
         how: how(&columns),
+    }
+}
+
+/// Of a correlation: the columns are what its events have in common, so little may be left of them.
+fn facts_together(input: &FactsInput<'_>, columns: &Columns<'_>, correlated: &Correlated) -> Facts {
+    let or = |said: String, unsaid: &str, instead: &str| {
+        if said == unsaid { instead.to_owned() } else { said }
+    };
+    Facts {
+        who: or(who(columns), NO_ACTOR, "The events name no actor in common."),
+        what: what_together(correlated),
+        when: when(input.event_time, input.detected_at),
+        place: or(place(columns), NO_PLACE, "The events name no place in common."),
+        why: why(input.rule),
+        how: or(how(columns), NO_MEANS, "The events say no means in common."),
     }
 }
 
@@ -131,7 +150,7 @@ fn who(columns: &Columns<'_>) -> String {
         let _ = write!(sentence, ", session {session}");
     }
     if sentence.is_empty() {
-        return "The record does not name an actor.".into();
+        return NO_ACTOR.into();
     }
     sentence + "."
 }
@@ -262,7 +281,7 @@ fn place(columns: &Columns<'_>) -> String {
         parts.push(format!("on host {host}"));
     }
     if parts.is_empty() {
-        return "The record does not name a place.".into();
+        return NO_PLACE.into();
     }
     capitalized(&parts.join(", ")) + "."
 }
@@ -345,7 +364,7 @@ fn how(columns: &Columns<'_>) -> String {
         parts.push(format!("reason given: {reason}"));
     }
     if parts.is_empty() {
-        return "The record does not say by what means.".into();
+        return NO_MEANS.into();
     }
     ended(capitalized(&parts.join(", ")))
 }

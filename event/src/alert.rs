@@ -116,6 +116,26 @@ pub struct Correlated {
     pub events: Vec<CorrelatedEvent>,
 }
 
+impl Correlated {
+    /// For readers: as it is, with times in RFC 3339.
+    pub fn json(&self) -> serde_json::Value {
+        let Self { group, timespan_s, total, rules, events } = self;
+        let event = |event: &CorrelatedEvent| {
+            serde_json::json!({
+                "event_time": event.event_time.to_string(),
+                "event_uid": event.event_uid,
+                "source": event.source,
+                "log_type": event.log_type,
+                "rules": event.rules,
+            })
+        };
+        serde_json::json!({
+            "group": group, "timespan_s": timespan_s, "total": total, "rules": rules,
+            "events": events.iter().map(event).collect::<Vec<_>>(),
+        })
+    }
+}
+
 /// A rule that a correlation refers to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorrelatedRule {

@@ -199,7 +199,10 @@ pub fn rule_files(config: &RulesConfig) -> anyhow::Result<Vec<files::TextFile>> 
 /// A problem in one line.
 pub fn note(problem: &Diagnostic) -> String {
     let Diagnostic { file, line, column, message, hint, .. } = problem;
-    let hint = hint.as_ref().map_or(String::new(), |hint| format!(" (hint: {hint})"));
+    let hint = hint.as_ref().map_or(String::new(), |hint| match hint.split_once('\n') {
+        Some((first, _)) => format!(" (hint: {first}; `mantissa rules check` writes it out)"),
+        None => format!(" (hint: {hint})"),
+    });
     format!("{file}:{line}:{column}: {message}{hint}")
 }
 

@@ -174,7 +174,7 @@ impl Outbound {
             "suppressed_before": self.suppressed_before,
         });
         if let Some(correlated) = &alert.correlated {
-            shown["correlated"] = json!(correlated);
+            shown["correlated"] = correlated.json();
         }
         shown
     }

@@ -217,5 +217,6 @@ fn what_happened_together() {
             correlated: Some(&correlated),
         });
         assert_eq!(facts.what, expected);
+        assert_eq!(facts.who, "The events name no actor in common.");
     }
 }

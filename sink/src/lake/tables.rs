@@ -155,9 +155,8 @@ pub(super) fn alerts(alerts: &[Alert], event_files: &HashMap<(String, String), S
         let key = (alert.log_type.replace('.', "_"), alert.event_uid.clone());
         let (rule, facts) = (&alert.rule, &alert.facts);
         let event = serde_json::Value::Object(alert.event.clone()).to_string();
-        let correlated = alert.correlated.as_ref().map_or(String::new(), |correlated| {
-            serde_json::to_string(correlated).unwrap_or_default()
-        });
+        let correlated = alert.correlated.as_ref().map(|correlated| correlated.json().to_string());
+        let correlated = correlated.unwrap_or_default();
         for (name, value) in [
             ("alert_id", alert.alert_id.to_string().as_str()),
             ("rule_id", &rule.id),
