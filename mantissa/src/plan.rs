@@ -61,12 +61,7 @@ pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
         }
         source.build(name).with_context(|| format!("{}source `{name}`", at("")))?;
     }
-    for name in config.correlation.lateness_ms_by_source.keys() {
-        if !config.sources.contains_key(name) {
-            let at = config.places.at(&format!("correlation.lateness_ms_by_source.{name}"));
-            bail!("{at}there is no source `{name}`");
-        }
-    }
+    check_correlation(&config)?;
     sink::dispatch::check(&config.routes, &config.destinations)
         .map_err(|e| anyhow::anyhow!("{}{e}", config.places.at(&e.place)))?;
     let log_types = config.sources.values().map(|s| s.log_type.as_str());
@@ -99,6 +94,25 @@ pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
         console: config.console,
         notes,
     })
+}
+
+/// What would keep correlations from working at all.
+fn check_correlation(config: &Config) -> anyhow::Result<()> {
+    const STATE_BYTES_MIN: usize = 1 << 16;
+    let CorrelationConfig { bytes_max, rule_bytes_max, .. } = config.correlation;
+    for (name, bytes) in [("bytes_max", bytes_max), ("rule_bytes_max", rule_bytes_max)] {
+        if bytes < STATE_BYTES_MIN {
+            let at = config.places.at(&format!("correlation.{name}"));
+            bail!("{at}correlations cannot work with less than {STATE_BYTES_MIN} bytes");
+        }
+    }
+    for name in config.correlation.lateness_ms_by_source.keys() {
+        if !config.sources.contains_key(name) {
+            let at = config.places.at(&format!("correlation.lateness_ms_by_source.{name}"));
+            bail!("{at}there is no source `{name}`");
+        }
+    }
+    Ok(())
 }
 
 fn unknown_log_type(catalog: &Catalog, unknown: &str) -> String {

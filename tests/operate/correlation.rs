@@ -1,7 +1,11 @@
 //! Correlations of a running process: over changed rules, and while nothing arrives.
 
-use super::{Site, alerts_in};
-use crate::support::cloudtrail;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::disk::{Small, fill};
+use super::{Hook, Site, alerts_in, free_port};
+use crate::support::{cloudtrail, column_counts, ok};
 
 /// Counts events of a name; `more` is added to the correlation.
 fn counted(title: &str, condition: &str) -> String {
@@ -60,8 +64,58 @@ fn what_does_not_happen_is_noticed_while_nothing_arrives() {
     site.wait("the alert", |_| alerts_in(&alerts).len() == 1);
     let lake = site.lake();
     site.wait("the alert in the lake", |_| {
-        std::panic::catch_unwind(|| crate::support::column_counts(&lake, "alerts", "alert_id"))
+        std::panic::catch_unwind(|| column_counts(&lake, "alerts", "alert_id"))
             .is_ok_and(|alerts| alerts.len() == 1)
     });
     site.stop();
+}
+
+/// What is found is made durable while the state is held: on a full disk everything waits there, and still
+/// the process ends when it is asked to, and says everything after the next start.
+#[test]
+fn a_full_disk_holds_correlations_back_and_loses_none() {
+    let hook = Hook::start(free_port(), 200);
+    let config = super::BASE.replace("url: ./lake", "url: ./small/lake");
+    let mut site = Site::with(&format!(
+        "{config}destinations:\n  hook:\n    webhook:\n      url: http://{}/\n      \
+         per_second_max: 5000\n",
+        hook.address
+    ));
+    let Some(small) = Small::mount(&site.path("small"), "8m") else { return };
+    let (lake, filler) = (small.0.join("lake"), small.0.join("filler"));
+    let each = counted("each", "{gte: 1}").replace("[userIdentity.userName]", "[eventID]");
+    std::fs::write(site.path("rules/counted.yml"), each + base()).unwrap();
+    let events = |range: std::ops::Range<usize>| -> Vec<String> {
+        range.map(|n| cloudtrail(&format!("c-{n}"), "Counted")).collect()
+    };
+    site.start();
+    site.append(&events(0..10));
+    site.wait("the first alerts", |_| hook.accepted().len() == 10);
+    fill(&filler);
+    let mut next = 10;
+    site.wait("a degraded outbox", |site| {
+        if next < 4_000 {
+            site.append(&events(next..next + 100));
+            next += 100;
+        }
+        site.check("outbox").1 == "degraded"
+    });
+    site.signal("-TERM");
+    let asked = Instant::now();
+    let status = site.child.take().expect("the process runs").wait().unwrap();
+    assert!(!status.success(), "what was not committed will be read again");
+    assert!(asked.elapsed() < Duration::from_secs(28), "{:?}", asked.elapsed());
+
+    std::fs::remove_file(&filler).unwrap();
+    site.start();
+    site.wait("all commits", |_| {
+        std::panic::catch_unwind(|| column_counts(&lake, "alerts", "event_uid"))
+            .is_ok_and(|alerts| alerts.len() == next)
+    });
+    site.wait("every alert", |_| hook.accepted().len() >= next);
+    site.stop();
+    let ids: BTreeSet<String> = hook.accepted().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids.len(), next);
+    assert!(column_counts(&lake, "alerts", "alert_id").values().all(|count| *count == 1));
+    ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
 }

@@ -12,8 +12,12 @@ pub fn check(args: &ConfigFile) -> anyhow::Result<ExitCode> {
     for note in &plan.notes {
         report::note(&format!("warning: {note}\n"));
     }
+    let correlations = match plan.rules.correlations().len() as u64 {
+        0 => String::new(),
+        n => format!(" and {}", report::plural(n, "correlation", "correlations")),
+    };
     report::out(&format!(
-        "{} is good: {}, {}, {}, {}, lake {}\n",
+        "{} is good: {}, {}{correlations}, {}, {}, lake {}\n",
         args.config.display(),
         report::plural(plan.sources.len() as u64, "source", "sources"),
         report::plural(plan.rules.rules().len() as u64, "rule", "rules"),

@@ -180,7 +180,10 @@ impl Open {
             blocking(move || shared.correlations.finish(&shared)).await?;
         }
         // After the barrier: it holds at least what the parts hold.
-        let (found, state) = shared.correlations.cut();
+        let of_cut = Arc::clone(shared);
+        // Apart: who holds the state may be waiting for a full disk.
+        let cut = tokio::task::spawn_blocking(move || of_cut.correlations.cut());
+        let (found, state) = cut.await.context("a task panicked")?;
         parts.push(found);
         if parts.iter().all(Part::is_empty) {
             return Ok(());

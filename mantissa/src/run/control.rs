@@ -264,7 +264,8 @@ impl Reload {
         }
         tracing::warn!(rules = rules.rules().len(), "rules reloaded");
         let rules = Arc::new(rules);
-        self.shared.correlations.reload(&rules);
+        // Who holds the state may be waiting for a full disk.
+        tokio::task::block_in_place(|| self.shared.correlations.reload(&rules));
         let before = self.shared.detection.load();
         self.shared.detection.store(Arc::new(Detection {
             catalog: Arc::clone(&before.catalog),
