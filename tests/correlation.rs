@@ -134,6 +134,8 @@ fn check(dir: &Path) {
     assert_eq!(chain["group"], json!({"userIdentity.userName": "ada"}));
     assert_eq!(chain["total"], 2, "an alert of the inner correlation and the login: {chain}");
     assert_eq!(rows[1]["event_uid"], "login-12");
+    let inner = &chain["events"][0];
+    assert_eq!((&inner["event_uid"], inner["alert_id"].is_string()), (&json!("login-8"), true));
     let several = parsed(&rows[0], "correlated");
     assert_eq!(several["rules"][0]["title"], "Failed login");
     let events = several["events"].as_array().unwrap();

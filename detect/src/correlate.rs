@@ -93,6 +93,9 @@ pub struct MatchedEvent {
     pub time: Timestamp,
     /// Ids of the correlation's rules that it matched.
     pub rules: Vec<String>,
+    /// When it is an alert of an inner correlation: its identity. The rest is then that of the event with
+    /// which that held.
+    pub alert: Option<event::AlertId>,
     pub told: Told,
 }
 

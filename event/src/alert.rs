@@ -121,13 +121,17 @@ impl Correlated {
     pub fn json(&self) -> serde_json::Value {
         let Self { group, timespan_s, total, rules, events } = self;
         let event = |event: &CorrelatedEvent| {
-            serde_json::json!({
+            let mut shown = serde_json::json!({
                 "event_time": event.event_time.to_string(),
                 "event_uid": event.event_uid,
                 "source": event.source,
                 "log_type": event.log_type,
                 "rules": event.rules,
-            })
+            });
+            if let Some(alert_id) = event.alert_id {
+                shown["alert_id"] = alert_id.to_string().into();
+            }
+            shown
         };
         serde_json::json!({
             "group": group, "timespan_s": timespan_s, "total": total, "rules": rules,
@@ -143,12 +147,16 @@ pub struct CorrelatedRule {
     pub title: String,
 }
 
-/// An event of a correlation; of an outer correlation it is the alert of an inner one.
+/// An event of a correlation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorrelatedEvent {
     pub event_time: Timestamp,
-    /// As in the event's row; of an inner correlation its alert's id.
+    /// As in the event's row.
     pub event_uid: String,
+    /// Of an outer correlation: the alert of the inner one that this stands for. The rest is that of the
+    /// event with which the inner one held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert_id: Option<AlertId>,
     pub source: String,
     pub log_type: String,
     /// Ids of the rules that it matched.

@@ -35,6 +35,9 @@ pub(super) fn describe(
         uid: entry.uid,
         time: Timestamp(entry.time),
         rules: bits(entry.members).map(|m| correlation.members[m].id.clone()).collect(),
+        alert: bits(entry.members)
+            .any(|m| correlation.members[m].is_correlation)
+            .then_some(AlertId(entry.uid)),
         told: told(entry, origins),
     };
     let shown = shown(group, holds);
@@ -102,8 +105,6 @@ pub(super) fn observation(
         }
         Wanted::Numbers => Values::Numbers(vec![number(&values.first()?.text)?]),
     };
-    let mut told = told(entry, origins);
-    told.event_uid = alert_id.to_string().into();
     Some(Observation {
         plan,
         group: all(&link.group)?,
@@ -112,6 +113,6 @@ pub(super) fn observation(
         members: 1 << link.member,
         values,
         carried: link.carried.iter().map(value).collect(),
-        told,
+        told: told(entry, origins),
     })
 }

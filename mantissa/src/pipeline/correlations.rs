@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use detect::correlate::{Arrival, Correlator, Found, MatchedEvent, Observation, Options};
 use detect::{Correlation, RuleSet};
@@ -76,7 +77,12 @@ struct State {
     unlisted: Vec<Alert>,
     /// An alert could not be made durable: what the state says of it is not true.
     is_broken: bool,
+    /// By rule, how much had been forgotten for lack of memory when that was last said, and when.
+    said: HashMap<String, (u64, Instant)>,
 }
+
+/// Between two warnings about one rule.
+const WARN_EVERY: Duration = Duration::from_secs(60);
 
 impl Correlations {
     /// Correlations of a rule set, with the state that the last run left behind.
@@ -88,8 +94,13 @@ impl Correlations {
             tracing::error!("correlations begin anew: {e}");
             correlator = Correlator::new(rules.plans().clone(), config.options());
         }
-        let state =
-            State { correlator, titles: titles(rules), unlisted: Vec::new(), is_broken: false };
+        let state = State {
+            correlator,
+            titles: titles(rules),
+            unlisted: Vec::new(),
+            is_broken: false,
+            said: HashMap::new(),
+        };
         let (state, in_order) = (Mutex::new(state), Mutex::default());
         Self { config, state, in_order, has_unlisted: AtomicBool::new(false) }
     }
@@ -137,6 +148,7 @@ impl Correlations {
         let mut state = self.state.lock();
         state.correlator.advance(super::now());
         count(&state.correlator);
+        state.warn();
         self.raise(&mut state, shared)
     }
 
@@ -199,6 +211,26 @@ impl Correlations {
         state.unlisted.extend(alerts);
         self.has_unlisted.store(true, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+impl State {
+    /// Says what had to be forgotten because memory was full.
+    fn warn(&mut self) {
+        for (id, stats) in self.correlator.stats() {
+            let lost = stats.groups_evicted + stats.events_dropped;
+            let said = self.said.get(id);
+            let is_new = said.map_or(lost > 0, |(before, _)| lost > *before);
+            if is_new && said.is_none_or(|(_, at)| at.elapsed() >= WARN_EVERY) {
+                tracing::warn!(
+                    rule = id,
+                    groups = stats.groups_evicted,
+                    events = stats.events_dropped,
+                    "a correlation forgets for lack of memory: what is forgotten is not counted"
+                );
+                self.said.insert(id.to_owned(), (lost, Instant::now()));
+            }
+        }
     }
 }
 
@@ -276,6 +308,7 @@ fn correlated(
     let event = |event: &MatchedEvent| CorrelatedEvent {
         event_time: event.time,
         event_uid: event.told.event_uid.to_string(),
+        alert_id: event.alert,
         source: event.told.source.to_string(),
         log_type: event.told.log_type.to_string(),
         rules: event.rules.clone(),
