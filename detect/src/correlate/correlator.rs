@@ -91,7 +91,7 @@ pub struct Correlator {
     found: Vec<Found>,
     /// Alerts of inner correlations on their way to outer ones.
     passing: Vec<(usize, Observation)>,
-    is_changed: bool,
+    pub(super) is_changed: bool,
 }
 
 impl Correlator {

@@ -77,6 +77,7 @@ impl Correlator {
     /// As [`Correlator::restore`].
     pub fn take_over(&mut self, other: &Correlator, now: Timestamp) -> Result<(), Unreadable> {
         self.restore(&other.snapshot(), now)?;
+        self.is_changed = true;
         for (plan, state) in other.plans.all.iter().zip(&other.states) {
             if let Some(at) = self.by_key.get(&plan.key) {
                 self.states[*at].stats = state.stats;

@@ -522,3 +522,19 @@ fn hostile_histories_cost_no_more_than_a_look_at_each_event() {
         assert!(correlator.take_found().is_empty(), "{kind}");
     }
 }
+
+#[test]
+fn what_another_rule_set_takes_over_wants_to_be_written() {
+    let bench = bench("event_count", "{gte: 3}");
+    let mut before = bench.correlator();
+    bench
+        .give(&mut before, &[simple(1, 1_000, ["x", "h", "1"]), simple(2, 1_001, ["x", "h", "1"])]);
+    let mut after = bench.correlator();
+    assert!(!after.take_changed());
+    after.take_over(&before, NOW).unwrap();
+    // Else an epoch without events of its own would keep the state of the epoch before.
+    assert!(after.take_changed() && !after.take_changed());
+    assert_eq!(stats(&after).observed, 2);
+    bench.give(&mut after, &[simple(3, 1_002, ["x", "h", "1"])]);
+    assert_eq!(after.take_found().len(), 1);
+}
