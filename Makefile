@@ -1,6 +1,6 @@
 # The one list of commands. `make demo` and `make test` are all that a fresh machine needs; they install what
 # is missing beside Rust, gcc and make (scripts/setup.sh, scripts/test-deps.sh say what, or what to allow).
-.PHONY: demo test fmt bench setup test-deps
+.PHONY: demo test fmt bench bench-sigma setup test-deps
 
 demo: setup
 	cargo build --profile demo --locked -p mantissa
@@ -18,6 +18,10 @@ bench: setup
 	  cargo run --profile demo --locked -q -p benches -- match --log-type $$t && \
 	  cargo run --profile demo --locked -q -p benches -- loop --log-type $$t || exit 1; \
 	done
+
+# The rules alone, on any NDJSON: make bench-sigma RULES=folder EVENTS=file TSV=file
+bench-sigma:
+	cargo run --release --locked -q -p benches-sigma -- --rules $(RULES) --events $(EVENTS) --logsource-tsv $(TSV)
 
 fmt:
 	cargo fmt --all

@@ -34,6 +34,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("benches", &["event", "detect", "generate", "mantissa"]),
+    ("benches-sigma", &["event", "detect"]),
 ];
 
 /// Crates that know no runtime, file system, network or clock.
