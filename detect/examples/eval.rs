@@ -70,7 +70,8 @@ fn eval(args: &[&str]) -> Result<()> {
         let stream = streams
             .entry(log_source)
             .or_insert_with_key(|log_source| Stream::new(&rules, log_source, engine));
-        let Ok(doc) = parser.json(&line?) else { continue };
+        let line = line?;
+        let Ok(doc) = parser.json(&line) else { continue };
         slots.fill(&stream.fields, &doc);
         stream.matcher.matches(&doc, &slots, &mut hits);
         for hit in &hits {

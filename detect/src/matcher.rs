@@ -4,7 +4,7 @@
 //! [`Program`] is compiled once per group. Every test of every rule becomes an *atom*; equal tests of
 //! different rules are one atom. Literal text tests without case are decided together, per field and
 //! in one pass over each value ([`index`]): equality by hash, beginnings and ends by the hash of their
-//! first or last bytes, substrings by a scan for one rare group of bytes each. All other tests are
+//! first or last bytes, substrings by a scan for a few rare bytes of each ([`scan`]). All other tests are
 //! decided on demand and remembered for the event.
 //!
 //! Each rule is registered under the rarest set of literal atoms of which one must hold for the rule
@@ -22,6 +22,7 @@ mod compile;
 mod index;
 mod literal;
 mod run;
+mod scan;
 
 pub(crate) use compile::Program;
 pub(crate) use run::{Scratch, matches};

@@ -14,9 +14,9 @@
 //! A field may name several candidate paths; the first candidate with a value other than null wins.
 
 use hashbrown::HashMap;
-use smallvec::SmallVec;
 
 use crate::doc::{Doc, NodeId, Value};
+use crate::json::Node;
 
 /// A field of one [`Fields`] set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,40 +32,26 @@ struct End {
 
 #[derive(Debug, Default)]
 struct TrieNode {
-    ends: SmallVec<[End; 2]>,
+    /// `ends[first_end..first_end + end_count]` end here.
+    first_end: u32,
+    end_count: u32,
     has_children: bool,
-    /// First bytes of the children's names, one bit each: most keys lead nowhere and end here.
-    firsts: [u64; 4],
-    /// The children are in `edges[first_edge..=first_edge + edge_mask]`, by the hash of their name.
+    /// First bytes, without their two highest bits, of the names of children that have children: only
+    /// a key that begins so can be a path with dots.
+    deep: u64,
+    /// The children are in `edges[first_edge..=first_edge + mask]`.
     first_edge: u32,
-    edge_mask: u32,
-}
-
-impl TrieNode {
-    /// Whether a child's name, or the part of the key before a dot, may begin like this.
-    #[inline]
-    fn begins(&self, key: &[u8]) -> bool {
-        match key.first() {
-            Some(first) => self.firsts[usize::from(first >> 6)] >> (first & 63) & 1 == 1,
-            None => true,
-        }
-    }
-
-    fn add(&mut self, name: &str) {
-        self.has_children = true;
-        match name.as_bytes().first() {
-            Some(first) => self.firsts[usize::from(first >> 6)] |= 1 << (first & 63),
-            // A path may begin with a dot: then any key may have a nameless part before a dot.
-            None => self.firsts = [u64::MAX; 4],
-        }
-    }
+    mask: u32,
+    /// Chosen so that the children's names fall into different places.
+    seed: u32,
 }
 
 /// Collects paths and numbers them.
 #[derive(Debug, Default)]
 pub struct FieldsBuilder {
     ids: HashMap<Vec<String>, FieldId>,
-    nodes: Vec<TrieNode>,
+    /// The paths that end at each node of the trie.
+    ends: Vec<Vec<End>>,
     edges: HashMap<(u32, Box<str>), u32>,
 }
 
@@ -83,24 +69,23 @@ impl FieldsBuilder {
         let field = FieldId(self.ids.len() as u32);
         for (rank, path) in key.iter().enumerate() {
             let at = self.node(path);
-            self.nodes[at as usize].ends.push(End { field, rank: rank as u16 });
+            self.ends[at as usize].push(End { field, rank: rank as u16 });
         }
         self.ids.insert(key, field);
         field
     }
 
     fn node(&mut self, path: &str) -> u32 {
-        if self.nodes.is_empty() {
-            self.nodes.push(TrieNode::default());
+        if self.ends.is_empty() {
+            self.ends.push(Vec::new());
         }
         let mut at = 0;
         for name in path.split('.') {
-            self.nodes[at as usize].add(name);
             at = match self.edges.get(&(at, Box::from(name))) {
                 Some(next) => *next,
                 None => {
-                    let next = self.nodes.len() as u32;
-                    self.nodes.push(TrieNode::default());
+                    let next = self.ends.len() as u32;
+                    self.ends.push(Vec::new());
                     self.edges.insert((at, name.into()), next);
                     next
                 }
@@ -111,53 +96,92 @@ impl FieldsBuilder {
 
     /// Freezes the set.
     pub fn build(self) -> Fields {
-        let Self { ids, mut nodes, edges: by_name } = self;
-        let mut children: Vec<Vec<Edge>> = nodes.iter().map(|_| Vec::new()).collect();
-        let mut names = String::new();
-        for ((parent, name), child) in by_name {
-            let start = names.len() as u32;
-            names.push_str(&name);
-            let hash = name_hash(name.as_bytes());
-            children[parent as usize].push(Edge { hash, child, start, len: name.len() as u32 });
+        let mut fields = Fields { count: self.ids.len(), ..Fields::default() };
+        for ends in self.ends {
+            let (first_end, end_count) = (fields.ends.len() as u32, ends.len() as u32);
+            fields.ends.extend(ends);
+            fields.nodes.push(TrieNode { first_end, end_count, ..TrieNode::default() });
         }
-        let mut edges = Vec::new();
-        for (node, children) in nodes.iter_mut().zip(children) {
-            if children.is_empty() {
-                continue;
-            }
-            let first = edges.len();
-            let size = (children.len() * 2).next_power_of_two();
-            (node.first_edge, node.edge_mask) = (first as u32, size as u32 - 1);
-            edges.resize(first + size, Edge { hash: 0, child: NONE, start: 0, len: 0 });
-            for edge in children {
-                let mut at = edge.hash & node.edge_mask;
-                while edges[first + at as usize].child != NONE {
-                    at = (at + 1) & node.edge_mask;
-                }
-                edges[first + at as usize] = edge;
-            }
+        let mut children: Vec<Vec<Edge>> = fields.nodes.iter().map(|_| Vec::new()).collect();
+        for ((parent, name), child) in self.edges {
+            let start = fields.names.len() as u32;
+            fields.names.extend_from_slice(name.as_bytes());
+            let (sketch, len) = (sketch(name.as_bytes()), name.len() as u32);
+            children[parent as usize].push(Edge { sketch, child, start, len });
         }
-        Fields { nodes, edges, names, count: ids.len() }
+        let has_children: Vec<bool> = children.iter().map(|edges| !edges.is_empty()).collect();
+        for (at, edges) in children.into_iter().enumerate().filter(|(_, edges)| !edges.is_empty()) {
+            let deep = edges.iter().filter(|edge| has_children[edge.child as usize]);
+            let deep = deep.fold(0, |bits, edge| bits | deep_bits(fields.name(edge)));
+            let (seed, table) = table(&edges);
+            let node = &mut fields.nodes[at];
+            (node.has_children, node.deep, node.seed) = (true, deep, seed);
+            (node.first_edge, node.mask) = (fields.edges.len() as u32, table.len() as u32 - 1);
+            fields.edges.extend(table);
+        }
+        fields
     }
 }
 
 /// A way from a node to a child; `child` is [`NONE`] in a free place.
 #[derive(Clone, Copy, Debug)]
 struct Edge {
-    hash: u32,
+    sketch: u32,
     child: u32,
     /// The name is `names[start..start + len]`.
     start: u32,
     len: u32,
 }
 
+const FREE: Edge = Edge { sketch: 0, child: NONE, start: 0, len: 0 };
+
+/// What tells most names apart, and all of up to three bytes: first, middle and last byte, and length.
+#[inline]
+fn sketch(name: &[u8]) -> u32 {
+    let ([first, ..], [.., last]) = (name, name) else { return 0 };
+    u32::from_le_bytes([*first, name[name.len() / 2], *last, name.len() as u8])
+}
+
+#[inline]
+fn place(sketch: u32, seed: u32, mask: u32) -> u32 {
+    sketch.wrapping_mul(seed) >> 16 & mask
+}
+
+/// The bits that a child with children sets in [`TrieNode::deep`].
+fn deep_bits(name: &[u8]) -> u64 {
+    // A path may begin with a dot: then any key may have a nameless part before a dot.
+    name.first().map_or(u64::MAX, |first| 1 << (first & 63))
+}
+
+/// A table of edges, at most a quarter full, probed in order, and the seed that makes it best.
+fn table(edges: &[Edge]) -> (u32, Vec<Edge>) {
+    const SEEDS: u32 = 64;
+    let mask = (edges.len() * 4).next_power_of_two() as u32 - 1;
+    let build = |seed: u32| {
+        let (mut table, mut probes) = (vec![FREE; mask as usize + 1], 0);
+        for edge in edges {
+            let mut at = place(edge.sketch, seed, mask);
+            while table[at as usize].child != NONE {
+                at = (at + 1) & mask;
+                probes += 1;
+            }
+            table[at as usize] = *edge;
+        }
+        (probes, seed, table)
+    };
+    let seeds = (1..=SEEDS).map(|n| n.wrapping_mul(0x9E37_79B9) | 1);
+    let best = seeds.map(build).min_by_key(|(probes, ..)| *probes);
+    best.map_or((1, vec![FREE]), |(_, seed, table)| (seed, table))
+}
+
 /// The trie of all paths that are read from one stream. Immutable and shared by worker threads.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Fields {
     nodes: Vec<TrieNode>,
-    /// One table per node, a power of two in size, at most half full, probed in order.
+    ends: Vec<End>,
+    /// One table per node, a power of two in size.
     edges: Vec<Edge>,
-    names: String,
+    names: Vec<u8>,
     count: usize,
 }
 
@@ -173,41 +197,38 @@ impl Fields {
     }
 
     #[inline]
-    fn child(&self, parent: u32, name: &str) -> Option<u32> {
-        let node = &self.nodes[parent as usize];
-        if !node.has_children {
+    fn name(&self, edge: &Edge) -> &[u8] {
+        &self.names[edge.start as usize..][..edge.len as usize]
+    }
+
+    #[inline(always)]
+    fn child(&self, parent: &TrieNode, name: &[u8]) -> Option<u32> {
+        if !parent.has_children {
             return None;
         }
-        let hash = name_hash(name.as_bytes());
-        let mut at = hash & node.edge_mask;
+        let sketch = sketch(name);
+        let mut at = place(sketch, parent.seed, parent.mask);
         loop {
-            let edge = &self.edges[(node.first_edge + at) as usize];
+            let edge = &self.edges[(parent.first_edge + at) as usize];
             if edge.child == NONE {
                 return None;
             }
-            let (start, len) = (edge.start as usize, edge.len as usize);
-            if edge.hash == hash && self.names.as_bytes()[start..start + len] == *name.as_bytes() {
+            if edge.sketch == sketch && same(self.name(edge), name) {
                 return Some(edge.child);
             }
-            at = (at + 1) & node.edge_mask;
+            at = (at + 1) & parent.mask;
         }
     }
 }
 
-/// Of length, first and last bytes, which tell the names of fields apart; others are probed past.
+/// Equality of names, without a call for the usual ones.
 #[inline]
-fn name_hash(name: &[u8]) -> u32 {
-    let edges = |width: usize| (&name[..width], &name[name.len() - width..]);
-    let word = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |word, b| word << 8 | u64::from(*b));
-    let (first, last) = match name.len() {
-        0 => return 0,
-        1..4 => (u64::from(name[0]) << 8 | u64::from(name[name.len() / 2]), word(edges(1).1)),
-        4..8 => (word(edges(4).0), word(edges(4).1)),
-        _ => (word(edges(8).0), word(edges(8).1)),
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let words = |a: &[u8], b: &[u8]| {
+        let (first, last) = (a.first_chunk::<8>(), a.last_chunk::<8>());
+        first == b.first_chunk() && last == b.last_chunk()
     };
-    let mixed = (first ^ (name.len() as u64).rotate_right(8)).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-        ^ last.wrapping_mul(0xA24B_AED4_963E_E407);
-    (mixed >> 32) as u32 ^ (mixed >> 15) as u32
+    a.len() == b.len() && if let 8..=16 = a.len() { words(a, b) } else { a == b }
 }
 
 const NONE: u32 = u32::MAX;
@@ -288,22 +309,20 @@ impl Slots {
     }
 
     fn walk(&mut self, fields: &Fields, doc: &Doc<'_>, trie: u32, node: NodeId, depth: u32) {
-        match doc.value(node) {
-            Value::Object(object) => {
+        match doc.node(node) {
+            Node::Object { .. } => {
                 let here = &fields.nodes[trie as usize];
-                for (key, value) in doc.members(object) {
-                    if !here.begins(key.as_bytes()) {
-                        continue;
-                    }
-                    if let Some(child) = fields.child(trie, key) {
+                let mut members = doc.members(node);
+                while let Some((key, value)) = members.next_bytes() {
+                    if let Some(child) = fields.child(here, key) {
                         self.arrive(fields, doc, child, value, depth);
-                    } else if has_dot(key) {
+                    } else if here.deep != 0 && may_be_path(here, key) {
                         self.dotted(fields, doc, trie, key, value, depth);
                     }
                 }
             }
-            Value::Array(array) if depth < ARRAY_DEPTH_MAX => {
-                for item in doc.items(array) {
+            Node::Array { .. } if depth < ARRAY_DEPTH_MAX => {
+                for item in doc.items(node) {
                     self.walk(fields, doc, trie, item, depth + 1);
                 }
             }
@@ -317,19 +336,21 @@ impl Slots {
         fields: &Fields,
         doc: &Doc<'_>,
         trie: u32,
-        key: &str,
+        key: &[u8],
         value: NodeId,
         depth: u32,
     ) {
-        let end = key.split('.').try_fold(trie, |at, name| fields.child(at, name));
+        let mut names = key.split(|byte| *byte == b'.');
+        let end = names.try_fold(trie, |at, name| fields.child(&fields.nodes[at as usize], name));
         if let Some(child) = end {
             self.arrive(fields, doc, child, value, depth);
         }
     }
 
+    #[inline]
     fn arrive(&mut self, fields: &Fields, doc: &Doc<'_>, trie: u32, value: NodeId, depth: u32) {
         let here = &fields.nodes[trie as usize];
-        for end in &here.ends {
+        for end in &fields.ends[here.first_end as usize..][..here.end_count as usize] {
             self.take(doc, *end, value, 0);
         }
         if here.has_children {
@@ -343,11 +364,11 @@ impl Slots {
             *slot =
                 Slot { stamp: self.stamp, rank: end.rank, present: true, first: NONE, last: NONE };
         }
-        match doc.value(node) {
-            Value::Null => return,
-            Value::Array(array) => {
+        match doc.node(node) {
+            Node::Null => return,
+            Node::Array { .. } => {
                 if depth < ARRAY_DEPTH_MAX {
-                    for item in doc.items(array) {
+                    for item in doc.items(node) {
                         self.take(doc, end, item, depth + 1);
                     }
                 }
@@ -370,9 +391,10 @@ impl Slots {
     }
 }
 
+/// Whether a key that is no child's name may be a path of several.
 #[inline]
-fn has_dot(key: &str) -> bool {
-    key.as_bytes().contains(&b'.')
+fn may_be_path(node: &TrieNode, key: &[u8]) -> bool {
+    key.first().is_some_and(|first| node.deep >> (first & 63) & 1 == 1) && key.contains(&b'.')
 }
 
 /// Iterator over the nodes in a slot. See [`Slots::nodes`].

@@ -14,6 +14,7 @@ pub mod batch;
 pub mod columns;
 pub mod doc;
 pub mod fields;
+mod json;
 pub mod log_source;
 pub mod secret;
 pub mod shown;

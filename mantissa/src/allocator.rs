@@ -1,4 +1,4 @@
-//! The memory allocator and its one setting. The only module with `unsafe` code.
+//! The memory allocator and its one setting. One of the two modules with `unsafe` code.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

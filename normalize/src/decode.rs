@@ -46,7 +46,7 @@ fn starts_object(record: &[u8]) -> bool {
     record.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'{')
 }
 
-fn json<'a>(parser: &'a mut Parser, record: &[u8]) -> Result<Doc<'a>, Reject> {
+fn json<'a>(parser: &'a mut Parser, record: &'a [u8]) -> Result<Doc<'a>, Reject> {
     let doc = parser.json(record).map_err(|e| Reject::parse(format!("not JSON: {e}")))?;
     match doc.value(Doc::ROOT) {
         Value::Object(_) => Ok(doc),

@@ -34,7 +34,7 @@ pub struct Lane {
 }
 
 /// Long enough for a clock, short enough to share a disturbance.
-const SLICE_EVENTS: usize = 500;
+const SLICE_EVENTS: usize = 50;
 
 /// The log source of every event.
 pub fn sources(table: &Path) -> anyhow::Result<Vec<LogSource>> {

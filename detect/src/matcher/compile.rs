@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use event::FieldId;
 use hashbrown::HashMap;
+use memchr::memmem::Finder;
 
 use super::index::{AtomId, IndexBuilder, TextIndex};
 use super::literal::{self, Required};
@@ -53,8 +54,10 @@ pub(super) struct Field {
 pub(super) enum Atom {
     /// With all beginnings, ends and equalities of its field.
     Edge(FieldAt),
-    /// With all substrings of its field.
+    /// With all substrings of its field that rules are registered under.
     Within(FieldAt),
+    /// A substring that no rule is registered under: sought alone when asked, since few ever are.
+    Unsought(FieldAt, Box<Finder<'static>>),
     /// The field has a value.
     Presence(FieldAt),
     /// Alone, when asked.
@@ -385,7 +388,7 @@ impl Compiler {
             Tree::Atom(id) => match &self.drafts[*id as usize].atom {
                 Atom::Presence(_) => 0,
                 Atom::Edge(_) => 1,
-                Atom::Within(_) => 2,
+                Atom::Within(_) | Atom::Unsought(..) => 2,
                 Atom::Single(_, test) => match **test {
                     Test::Null | Test::Exists(_) => 0,
                     Test::Text(_) | Test::Compare { .. } => 3,
@@ -424,23 +427,30 @@ impl Compiler {
     }
 
     fn finish(self, roots: Vec<u32>, registered: Vec<Vec<u32>>, always: Vec<u32>) -> Program {
-        let atoms: Vec<Atom> = self.drafts.into_iter().map(|draft| draft.atom).collect();
+        let calls = |atom: AtomId| !registered[atom as usize].is_empty();
+        let mut atoms: Vec<Atom> = self.drafts.into_iter().map(|draft| draft.atom).collect();
+        for (field, (_, builder, _)) in (0..).zip(&self.fields) {
+            for (text, atom) in builder.within().filter(|(_, atom)| !calls(*atom)) {
+                let finder = Box::new(Finder::new(text).into_owned());
+                atoms[atom as usize] = Atom::Unsought(field, finder);
+            }
+        }
         let mut fields: Vec<Field> = self
             .fields
             .into_iter()
             .map(|(id, builder, presence)| Field {
                 id,
-                index: builder.build(),
+                index: builder.build(calls),
                 edges_eager: false,
                 within_eager: false,
-                presence: presence.filter(|atom| !registered[*atom as usize].is_empty()),
+                presence: presence.filter(|atom| calls(*atom)),
             })
             .collect();
         for (atom, rules) in atoms.iter().zip(&registered) {
             match atom {
                 Atom::Edge(field) => fields[*field as usize].edges_eager |= !rules.is_empty(),
                 Atom::Within(field) => fields[*field as usize].within_eager |= !rules.is_empty(),
-                Atom::Presence(_) | Atom::Single(..) => {}
+                Atom::Unsought(..) | Atom::Presence(_) | Atom::Single(..) => {}
             }
         }
         let wanted = |f: &Field| f.edges_eager || f.within_eager || f.presence.is_some();

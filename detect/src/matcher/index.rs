@@ -5,8 +5,9 @@
 //! usual text is never copied. Reports a literal possibly more than once, and never one that does not
 //! stand there.
 
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 
+use super::scan::Scan;
 use crate::ir::Shape;
 
 /// Number of an atom in its program.
@@ -14,29 +15,29 @@ pub(super) type AtomId = u32;
 
 /// A literal in [`Literals::bytes`].
 #[derive(Clone, Copy, Debug)]
-struct Needle {
-    start: u32,
-    len: u32,
+pub(super) struct Needle {
+    pub(super) start: u32,
+    pub(super) len: u32,
     /// Where in the needle its key stands; 0 for all but grams.
-    offset: u32,
-    atom: AtomId,
+    pub(super) offset: u32,
+    pub(super) atom: AtomId,
 }
 
 /// Texts and their atoms, joined in one allocation.
 #[derive(Debug, Default)]
-struct Literals {
+pub(super) struct Literals {
     bytes: Vec<u8>,
 }
 
 impl Literals {
-    fn add(&mut self, text: &str, offset: usize, atom: AtomId) -> Needle {
+    pub(super) fn add(&mut self, text: &str, offset: usize, atom: AtomId) -> Needle {
         let start = self.bytes.len() as u32;
         self.bytes.extend_from_slice(text.as_bytes());
         Needle { start, len: text.len() as u32, offset: offset as u32, atom }
     }
 
     #[inline]
-    fn get(&self, needle: &Needle) -> &[u8] {
+    pub(super) fn get(&self, needle: &Needle) -> &[u8] {
         &self.bytes[needle.start as usize..][..needle.len as usize]
     }
 }
@@ -51,7 +52,7 @@ struct Bucket {
 
 /// Needles by key.
 #[derive(Debug, Default)]
-struct Buckets {
+pub(super) struct Buckets {
     table: HashTable<Bucket>,
     needles: Vec<Needle>,
 }
@@ -64,7 +65,7 @@ fn mix(key: u64) -> u64 {
 }
 
 impl Buckets {
-    fn new(mut keyed: Vec<(u64, Needle)>) -> Self {
+    pub(super) fn new(mut keyed: Vec<(u64, Needle)>) -> Self {
         keyed.sort_by_key(|(key, _)| *key);
         let mut buckets = Self::default();
         for group in keyed.chunk_by(|a, b| a.0 == b.0) {
@@ -77,14 +78,14 @@ impl Buckets {
     }
 
     #[inline]
-    fn get(&self, key: u64) -> &[Needle] {
+    pub(super) fn get(&self, key: u64) -> &[Needle] {
         match self.table.find(mix(key), |b| b.key == key) {
             Some(bucket) => &self.needles[bucket.first as usize..][..bucket.count as usize],
             None => &[],
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.needles.is_empty()
     }
 }
@@ -111,7 +112,7 @@ fn exact_hash(text: &[u8]) -> u64 {
 }
 
 /// The bit that tells upper from lower case in ASCII.
-const BLIND: u8 = 0x20;
+pub(super) const BLIND: u8 = 0x20;
 
 /// Widths of the keys of beginnings and ends; a needle uses the widest that it fills.
 const EDGE_WIDTHS: [usize; 3] = [8, 4, 1];
@@ -178,122 +179,6 @@ fn edge_key(text: &[u8], width: usize, at_end: bool) -> Option<u64> {
     })
 }
 
-/// Substrings that are found by one group of `W` bytes of theirs.
-#[derive(Debug, Default)]
-struct Grams<const W: usize> {
-    /// One bit per hash of a group: clear means that no needle has it.
-    bits: Box<[u64]>,
-    shift: u32,
-    buckets: Buckets,
-}
-
-impl<const W: usize> Grams<W> {
-    fn new(keyed: Vec<(u64, Needle)>) -> Self {
-        if keyed.is_empty() {
-            return Self::default();
-        }
-        let size = (keyed.len() * 32).next_power_of_two().clamp(1 << 9, 1 << 18);
-        let shift = 32 - size.trailing_zeros();
-        let mut bits = vec![0_u64; size / 64].into_boxed_slice();
-        for (key, _) in &keyed {
-            let bit = gram_hash(*key as u32, shift);
-            bits[bit / 64] |= 1 << (bit % 64);
-        }
-        Self { bits, shift, buckets: Buckets::new(keyed) }
-    }
-
-    #[inline]
-    fn each(&self, literals: &Literals, text: &[u8], report: &mut impl FnMut(AtomId)) {
-        if self.buckets.is_empty() {
-            return;
-        }
-        for (at, window) in text.windows(W).enumerate() {
-            let gram = gram(window);
-            let bit = gram_hash(gram, self.shift);
-            if self.bits[bit / 64] >> (bit % 64) & 1 == 0 {
-                continue;
-            }
-            for needle in self.buckets.get(u64::from(gram)) {
-                let Some(from) = at.checked_sub(needle.offset as usize) else { continue };
-                let literal = literals.get(needle);
-                let stands = text[from..].get(..literal.len());
-                if stands.is_some_and(|stands| stands.eq_ignore_ascii_case(literal)) {
-                    report(needle.atom);
-                }
-            }
-        }
-    }
-}
-
-#[inline]
-fn gram_hash(gram: u32, shift: u32) -> usize {
-    (gram.wrapping_mul(0x9E37_79B1) >> shift) as usize
-}
-
-#[inline]
-fn gram(window: &[u8]) -> u32 {
-    let bytes = match *window {
-        [a, b, c, d] => [a, b, c, d],
-        [a, b, c] => [a, b, c, 0],
-        [a, b] => [a, b, 0, 0],
-        [a] => [a, 0, 0, 0],
-        _ => [0; 4],
-    };
-    u32::from_le_bytes(bytes) | 0x2020_2020
-}
-
-/// Substrings.
-#[derive(Debug, Default)]
-struct Scan {
-    four: Grams<4>,
-    three: Grams<3>,
-    two: Grams<2>,
-    one: Grams<1>,
-}
-
-impl Scan {
-    fn new(needles: &[Needle], literals: &Literals) -> Self {
-        let mut uses: HashMap<u32, u32> = HashMap::new();
-        for needle in needles {
-            for window in literals.get(needle).windows(4) {
-                *uses.entry(gram(window)).or_default() += 1;
-            }
-        }
-        let mut keyed: [Vec<(u64, Needle)>; 4] = Default::default();
-        for needle in needles {
-            let text = literals.get(needle);
-            let width = text.len().min(4);
-            let cost = |window: &[u8]| {
-                let shared = uses.get(&gram(window)).copied().unwrap_or(0);
-                (shared, window.iter().map(|b| commonness(*b)).sum::<u32>())
-            };
-            let windows = text.windows(width).enumerate();
-            let rarest = windows.min_by_key(|(_, window)| cost(window));
-            let (offset, window) = rarest.expect("an empty literal is not sought");
-            let needle = Needle { offset: offset as u32, ..*needle };
-            keyed[width - 1].push((u64::from(gram(window)), needle));
-        }
-        let [one, two, three, four] = keyed;
-        Self {
-            four: Grams::new(four),
-            three: Grams::new(three),
-            two: Grams::new(two),
-            one: Grams::new(one),
-        }
-    }
-}
-
-/// How often a byte occurs in folded log text, roughly.
-fn commonness(byte: u8) -> u32 {
-    match byte {
-        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 6,
-        b'a'..=b'z' | b' ' => 4,
-        b'0'..=b'9' | b'.' | b'\\' | b'/' | b'-' | b':' => 3,
-        0..=127 => 2,
-        _ => 1,
-    }
-}
-
 /// Collects literals of one field.
 #[derive(Debug, Default)]
 pub(super) struct IndexBuilder {
@@ -316,18 +201,27 @@ impl IndexBuilder {
         }
     }
 
-    pub(super) fn build(self) -> TextIndex {
+    /// The substrings: folded text and atom.
+    pub(super) fn within(&self) -> impl Iterator<Item = (&[u8], AtomId)> {
+        self.within.iter().map(|needle| (self.literals.get(needle), needle.atom))
+    }
+
+    /// `calls` tells whether a rule is registered under an atom.
+    pub(super) fn build(self, calls: impl Fn(AtomId) -> bool) -> TextIndex {
         let Self { literals, exact: equal, starts, ends, within } = self;
         let mut exact = Exact::default();
         for needle in equal {
             let hash = exact_hash(literals.get(&needle));
             exact.table.insert_unique(hash, (hash, needle), |(hash, _)| *hash);
         }
+        let (sought, others): (Vec<_>, Vec<_>) =
+            within.into_iter().partition(|needle| calls(needle.atom));
         TextIndex {
             exact,
             starts: Edges::new(&starts, &literals, false),
             ends: Edges::new(&ends, &literals, true),
-            scan: Scan::new(&within, &literals),
+            sought: Scan::new(&sought, &literals),
+            others: Scan::new(&others, &literals),
             literals,
         }
     }
@@ -340,7 +234,8 @@ pub(super) struct TextIndex {
     exact: Exact,
     starts: Edges,
     ends: Edges,
-    scan: Scan,
+    sought: Scan,
+    others: Scan,
 }
 
 impl TextIndex {
@@ -364,13 +259,30 @@ impl TextIndex {
         }
     }
 
-    /// Substrings.
+    /// The substrings that rules are registered under, or all others.
     #[inline]
-    pub(super) fn within(&self, text: &[u8], mut report: impl FnMut(AtomId)) {
-        let Self { literals, scan, .. } = self;
-        scan.four.each(literals, text, &mut report);
-        scan.three.each(literals, text, &mut report);
-        scan.two.each(literals, text, &mut report);
-        scan.one.each(literals, text, &mut report);
+    pub(super) fn scan(&self, sought: bool) -> Within<'_> {
+        let scan = if sought { &self.sought } else { &self.others };
+        Within { scan, literals: &self.literals }
+    }
+}
+
+/// Some of the substrings of a [`TextIndex`].
+#[derive(Clone, Copy)]
+pub(super) struct Within<'i> {
+    scan: &'i Scan,
+    literals: &'i Literals,
+}
+
+impl Within<'_> {
+    /// Bytes of the shortest; a shorter text holds none.
+    #[inline]
+    pub(super) fn shortest(self) -> usize {
+        self.scan.shortest()
+    }
+
+    #[inline]
+    pub(super) fn each(self, text: &[u8], mut report: impl FnMut(AtomId)) {
+        self.scan.each(self.literals, text, &mut report);
     }
 }

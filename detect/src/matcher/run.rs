@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use event::{Doc, Slots, Value};
+use memchr::memmem::Finder;
 
 use super::compile::{Atom, FieldAt, Node, Program};
 use super::index::AtomId;
@@ -28,7 +29,10 @@ struct Gathered {
     count: u32,
     /// Stamps of the events for which the indexes were asked.
     edges: u32,
-    within: u32,
+    /// By whether rules are registered under them.
+    within: [u32; 2],
+    /// How many substrings were sought alone.
+    searches: u32,
 }
 
 /// Buffers of one worker, reused from event to event. Stamps make clearing needless.
@@ -67,6 +71,9 @@ impl Marks {
         }
     }
 }
+
+/// Substrings of one field that are sought alone in one event: keeps the cost of an event linear.
+const SEARCHES_MAX: u32 = 24;
 
 /// A huge event must not pin its memory.
 const KEEP_BYTES_MAX: usize = 1 << 20;
@@ -147,7 +154,7 @@ impl Run<'_, '_> {
             self.edges(at);
         }
         if field.within_eager {
-            self.within(at);
+            self.within(at, true);
         }
     }
 
@@ -177,7 +184,14 @@ impl Run<'_, '_> {
         }
         match &self.program.atoms[atom as usize] {
             Atom::Edge(field) => self.edges(*field),
-            Atom::Within(field) => self.within(*field),
+            Atom::Within(field) => self.within(*field, true),
+            Atom::Unsought(field, finder) => match self.search(*field, finder) {
+                Some(value) => {
+                    self.scratch.marks.atoms[atom as usize] = stamp * 2 + u32::from(value);
+                    return value;
+                }
+                None => self.within(*field, false),
+            },
             Atom::Presence(field) => {
                 let id = self.program.fields[*field as usize].id;
                 return id.is_some_and(|id| self.slots.nodes(id).next().is_some());
@@ -208,6 +222,7 @@ impl Run<'_, '_> {
         gathered.stamp = marks.stamp;
         gathered.first = first;
         gathered.count = entries.len() as u32 - first;
+        gathered.searches = 0;
         *gathered
     }
 
@@ -229,22 +244,37 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Decides all substrings of a field, once per event.
-    fn within(&mut self, at: FieldAt) {
+    /// Decides the substrings of a field that rules are registered under, or all others, once per event.
+    fn within(&mut self, at: FieldAt, sought: bool) {
         let Scratch { arena, fields, marks, .. } = &mut *self.scratch;
-        if std::mem::replace(&mut fields[at as usize].within, marks.stamp) == marks.stamp {
+        let stamp = &mut fields[at as usize].within[usize::from(sought)];
+        if std::mem::replace(stamp, marks.stamp) == marks.stamp {
             return;
         }
         let field = &self.program.fields[at as usize];
+        let scan = field.index.scan(sought);
         let look = |value| {
-            with_text(value, arena, |text| {
-                field.index.within(text, |atom| marks.set(self.program, atom));
-            });
+            if too_short(value, scan.shortest()) {
+                return;
+            }
+            with_text(value, arena, |text| scan.each(text, |atom| marks.set(self.program, atom)));
         };
         match field.id {
             Some(id) => self.slots.values(self.doc, id).for_each(look),
             None => keywords(self.doc).for_each(look),
         }
+    }
+
+    /// Seeks one substring in a field; `None` when so many were sought that all together are cheaper.
+    fn search(&mut self, at: FieldAt, finder: &Finder<'_>) -> Option<bool> {
+        let gathered = self.gather(at);
+        if gathered.searches == SEARCHES_MAX {
+            return None;
+        }
+        let Scratch { arena, entries, fields, .. } = &mut *self.scratch;
+        fields[at as usize].searches += 1;
+        let mut texts = gathered.entries(entries).filter_map(|entry| entry.text(arena));
+        Some(texts.any(|text| finder.find(text.as_bytes()).is_some()))
     }
 
     /// Decides one test that no index decides.
@@ -304,6 +334,17 @@ fn keywords<'d, 'a>(doc: &'d Doc<'a>) -> impl Iterator<Item = Value<'a>> + use<'
     doc.leaves().filter(|value| !matches!(value, Value::Null | Value::Bool(_)))
 }
 
+/// Whether a value's folded text is certainly shorter than that.
+#[inline]
+fn too_short(value: Value<'_>, bytes: usize) -> bool {
+    match value {
+        // Folding makes two bytes of a letter three at most.
+        Value::Str(text) => text.len() < bytes && (text.len() * 2 < bytes || text.is_ascii()),
+        Value::I64(n) if bytes <= 18 => n >= 0 && n < 10_i64.pow(bytes.saturating_sub(1) as u32),
+        _ => false,
+    }
+}
+
 /// Shows a value's text as [`super::index`] wants it: ASCII as it is, all else folded. Objects have
 /// none.
 #[inline]
@@ -329,8 +370,8 @@ fn fold(value: Value<'_>, arena: &mut String) -> Entry {
             arena[start..].make_ascii_lowercase();
         }
         Value::Str(text) => arena.extend(text.chars().map(fold_char)),
-        Value::I64(n) => put(arena, n),
-        Value::U64(n) => put(arena, n),
+        Value::I64(n) => fold_whole(n < 0, n.unsigned_abs(), arena),
+        Value::U64(n) => fold_whole(false, n, arena),
         Value::Bool(b) => arena.push_str(if b { "true" } else { "false" }),
         Value::F64(n) => fold_float(n, arena),
         Value::Null | Value::Array(_) | Value::Object(_) => {
@@ -343,6 +384,24 @@ fn fold(value: Value<'_>, arena: &mut String) -> Entry {
         (Ok(start), Ok(end)) if end < NO_TEXT => Entry { start, len: end - start },
         _ => Entry { start: NO_TEXT, len: 0 },
     }
+}
+
+/// A whole number, digit by digit: formatting takes longer than everything else about it.
+fn fold_whole(negative: bool, mut n: u64, arena: &mut String) {
+    let mut digits = [0_u8; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    if negative {
+        arena.push('-');
+    }
+    arena.push_str(std::str::from_utf8(&digits[first..]).unwrap_or_default());
 }
 
 fn put(arena: &mut String, value: impl std::fmt::Display) {

@@ -69,7 +69,8 @@ fn run(rules: &[Arc<Rule>], events: &[Json], engine: Engine) -> Vec<Vec<u32>> {
     let (mut parser, mut slots, mut hits) = (Parser::default(), Slots::default(), Vec::new());
     let mut all = Vec::new();
     for event in events {
-        let doc = parser.json(event.to_string().as_bytes()).unwrap();
+        let text = event.to_string();
+        let doc = parser.json(text.as_bytes()).unwrap();
         slots.fill(&fields, &doc);
         matcher.matches(&doc, &slots, &mut hits);
         all.push(hits.clone());
