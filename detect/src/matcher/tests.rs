@@ -329,8 +329,15 @@ fn random_event() -> impl Strategy<Value = Json> {
     })
 }
 
+/// A case is sixteen pairs of rule and event on average. `MANTISSA_DIFFERENTIAL_CASES=65000` is the long
+/// form, of a million pairs.
+fn cases() -> u32 {
+    let wanted = std::env::var("MANTISSA_DIFFERENTIAL_CASES").ok();
+    wanted.map_or(1_500, |n| n.parse().expect("a number of cases"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn agrees_with_the_oracle(
