@@ -1,8 +1,11 @@
 //! Rows of one table as plain column buffers: what the mapper fills and the lake turns into Parquet.
 //!
-//! A cell is set at most once per row; [`Rows::end_row`] makes every unset cell null. Buffers grow
-//! and are kept, so filling them does not allocate per event in the steady state.
+//! A cell is set at most once per row; one that was not set when the row ends is null. A column is only
+//! touched by the rows that set it: nulls are filled in when the next value comes, and at the end a
+//! column may be shorter than its table. Buffers grow and are kept, so filling them does not allocate
+//! per event in the steady state.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -50,11 +53,13 @@ impl TableSchema {
     }
 }
 
-/// The cells of one column. `set` tells which rows hold a value.
+/// The cells of one column. It may be shorter than its table: the rows behind its end are null, so a
+/// column that is never set costs nothing.
 #[derive(Clone, Debug)]
 pub struct Column {
-    pub set: Vec<bool>,
-    pub cells: Cells,
+    /// Which rows hold a value; of a list column nothing, there a row without items is null.
+    set: Vec<bool>,
+    cells: Cells,
 }
 
 /// Values of a column, one per row whether set or not (a list column: `ends` has one per row).
@@ -62,7 +67,7 @@ pub struct Column {
 pub enum Cells {
     /// Text of row `i` is `bytes[ends[i-1]..ends[i]]`; all of it is UTF-8.
     Text {
-        ends: Vec<usize>,
+        ends: Vec<u32>,
         bytes: Vec<u8>,
     },
     Int(Vec<i64>),
@@ -72,8 +77,8 @@ pub enum Cells {
     Time(Vec<i64>),
     /// Items of row `i` are `ends[i-1]..ends[i]` of the items, laid out like `Text`.
     TextList {
-        ends: Vec<usize>,
-        item_ends: Vec<usize>,
+        ends: Vec<u32>,
+        item_ends: Vec<u32>,
         bytes: Vec<u8>,
     },
 }
@@ -93,62 +98,150 @@ impl Column {
         Self { set: Vec::new(), cells }
     }
 
+    /// The values. Rows behind their end are null.
+    pub fn cells(&self) -> &Cells {
+        &self.cells
+    }
+
+    /// Whether a row holds a value.
+    #[inline]
+    pub fn is_set(&self, row: usize) -> bool {
+        match &self.cells {
+            Cells::TextList { ends, .. } => !range(ends, row).is_empty(),
+            _ => self.set.get(row).copied().unwrap_or(false),
+        }
+    }
+
+    /// Whether no row holds a value.
+    pub fn is_blank(&self) -> bool {
+        match &self.cells {
+            Cells::TextList { item_ends, .. } => item_ends.is_empty(),
+            _ => self.set.is_empty(),
+        }
+    }
+
+    /// Whether its values are text.
+    pub fn has_text(&self) -> bool {
+        matches!(self.cells, Cells::Text { .. } | Cells::TextList { .. })
+    }
+
+    /// Bytes of text that a row holds.
+    #[inline]
+    pub fn text_len(&self, row: usize) -> usize {
+        match &self.cells {
+            Cells::Text { ends, .. } => range(ends, row).len(),
+            Cells::TextList { ends, item_ends, .. } => {
+                let items = range(ends, row);
+                if items.is_empty() {
+                    return 0;
+                }
+                item_ends[items.end - 1] as usize - range(item_ends, items.start).start
+            }
+            _ => 0,
+        }
+    }
+
     /// Bytes reserved.
     fn capacity(&self) -> usize {
-        let word = size_of::<usize>();
         let cells = match &self.cells {
-            Cells::Text { ends, bytes } => ends.capacity() * word + bytes.capacity(),
+            Cells::Text { ends, bytes } => ends.capacity() * 4 + bytes.capacity(),
             Cells::Int(v) | Cells::Time(v) => v.capacity() * 8,
             Cells::Float(v) => v.capacity() * 8,
             Cells::Bool(v) => v.capacity(),
             Cells::TextList { ends, item_ends, bytes } => {
-                (ends.capacity() + item_ends.capacity()) * word + bytes.capacity()
+                (ends.capacity() + item_ends.capacity()) * 4 + bytes.capacity()
             }
         };
         self.set.capacity() + cells
     }
 
-    /// Closes the row: what was not set becomes null.
-    fn close(&mut self, rows: usize) {
-        let set = match &mut self.cells {
-            Cells::Text { ends, bytes } => pad(ends, rows, bytes.len()),
-            Cells::Int(v) | Cells::Time(v) => pad(v, rows, 0),
-            Cells::Float(v) => pad(v, rows, 0.0),
-            Cells::Bool(v) => pad(v, rows, false),
-            Cells::TextList { ends, item_ends, .. } => {
-                let before = ends.last().copied().unwrap_or(0);
-                ends.push(item_ends.len());
-                item_ends.len() > before
+    /// Bytes filled.
+    fn used(&self) -> usize {
+        let cells = match &self.cells {
+            Cells::Text { ends, bytes } => ends.len() * 4 + bytes.len(),
+            Cells::Int(v) | Cells::Time(v) => v.len() * 8,
+            Cells::Float(v) => v.len() * 8,
+            Cells::Bool(v) => v.len(),
+            Cells::TextList { ends, item_ends, bytes } => {
+                (ends.len() + item_ends.len()) * 4 + bytes.len()
             }
         };
-        self.set.push(set);
+        self.set.len() + cells
     }
 
-    /// Drops what the open row has set so far.
+    /// Forgets the values and keeps the buffers.
+    fn clear(&mut self) {
+        self.set.clear();
+        match &mut self.cells {
+            Cells::Text { ends, bytes } => {
+                ends.clear();
+                bytes.clear();
+            }
+            Cells::Int(v) | Cells::Time(v) => v.clear(),
+            Cells::Float(v) => v.clear(),
+            Cells::Bool(v) => v.clear(),
+            Cells::TextList { ends, item_ends, bytes } => {
+                ends.clear();
+                item_ends.clear();
+                bytes.clear();
+            }
+        }
+    }
+
+    /// Drops what the row after `rows` closed ones has set so far.
     fn reopen(&mut self, rows: usize) {
+        self.set.truncate(rows);
         match &mut self.cells {
             Cells::Text { ends, bytes } => {
                 ends.truncate(rows);
-                bytes.truncate(ends.last().copied().unwrap_or(0));
+                bytes.truncate(end(ends));
             }
             Cells::Int(v) | Cells::Time(v) => v.truncate(rows),
             Cells::Float(v) => v.truncate(rows),
             Cells::Bool(v) => v.truncate(rows),
             Cells::TextList { ends, item_ends, bytes } => {
-                item_ends.truncate(ends.last().copied().unwrap_or(0));
-                bytes.truncate(item_ends.last().copied().unwrap_or(0));
+                ends.truncate(rows);
+                item_ends.truncate(end(ends));
+                bytes.truncate(end(item_ends));
             }
         }
     }
 }
 
-/// Makes `cells` one longer than `rows`; returns whether the row's cell was there already.
-fn pad<T>(cells: &mut Vec<T>, rows: usize, blank: T) -> bool {
-    let set = cells.len() > rows;
-    if !set {
-        cells.push(blank);
+/// Where value `row` lies, given where each ends; nothing for rows behind the end.
+#[inline]
+pub fn range(ends: &[u32], row: usize) -> Range<usize> {
+    match ends.get(row) {
+        Some(end) => (if row == 0 { 0 } else { ends[row - 1] as usize })..*end as usize,
+        None => 0..0,
     }
-    set
+}
+
+/// Where the last value ends.
+#[inline]
+fn end(ends: &[u32]) -> usize {
+    ends.last().map_or(0, |end| *end as usize)
+}
+
+/// A buffer's length as an end. A buffer holds the rows of one worker's chunk, megabytes.
+#[inline]
+fn offset(len: usize) -> u32 {
+    u32::try_from(len).expect("rows are handed over long before they hold 4 GiB of text")
+}
+
+/// Appends to a column of plain values; false when the open row has one already.
+#[inline]
+fn push<T: Copy + Default>(set: &mut Vec<bool>, cells: &mut Vec<T>, rows: usize, value: T) -> bool {
+    if cells.len() > rows {
+        return false;
+    }
+    if cells.len() < rows {
+        cells.resize(rows, T::default());
+        set.resize(rows, false);
+    }
+    cells.push(value);
+    set.push(true);
+    true
 }
 
 /// Rows of one table.
@@ -184,6 +277,11 @@ impl Rows {
         self.columns.iter().map(Column::capacity).sum()
     }
 
+    /// Bytes of the buffers that are filled.
+    pub fn used_bytes(&self) -> usize {
+        self.columns.iter().map(Column::used).sum()
+    }
+
     /// The column at an index of the schema.
     pub fn column(&self, column: usize) -> &Column {
         &self.columns[column]
@@ -195,96 +293,94 @@ impl Rows {
     /// This and the other setters panic when the column has another type: a caller's bug.
     #[inline]
     pub fn text(&mut self, column: usize, value: &str) {
-        match &mut self.columns[column].cells {
-            Cells::Text { ends, bytes } if ends.len() == self.len => {
-                bytes.extend_from_slice(value.as_bytes());
-                ends.push(bytes.len());
-            }
-            Cells::Text { .. } => {}
-            _ => self.wrong_type(column),
+        let Column { set, cells: Cells::Text { ends, bytes } } = &mut self.columns[column] else {
+            self.wrong_type(column)
+        };
+        if ends.len() > self.len {
+            return;
         }
+        if ends.len() < self.len {
+            ends.resize(self.len, offset(bytes.len()));
+            set.resize(self.len, false);
+        }
+        bytes.extend_from_slice(value.as_bytes());
+        ends.push(offset(bytes.len()));
+        set.push(true);
     }
 
     /// Adds an item to a list cell of the open row.
     #[inline]
     pub fn item(&mut self, column: usize, value: &str) {
-        match &mut self.columns[column].cells {
-            Cells::TextList { item_ends, bytes, .. } => {
-                bytes.extend_from_slice(value.as_bytes());
-                item_ends.push(bytes.len());
+        let Cells::TextList { ends, item_ends, bytes } = &mut self.columns[column].cells else {
+            self.wrong_type(column)
+        };
+        let before = offset(item_ends.len());
+        bytes.extend_from_slice(value.as_bytes());
+        item_ends.push(offset(bytes.len()));
+        match ends.get_mut(self.len) {
+            Some(end) => *end = before + 1,
+            None => {
+                ends.resize(self.len, before);
+                ends.push(before + 1);
             }
-            _ => self.wrong_type(column),
         }
+    }
+
+    /// The items of the open row's list: their numbers among all items of the column.
+    fn open(&self, column: usize) -> (Range<usize>, &[u32], &[u8]) {
+        let Cells::TextList { ends, item_ends, bytes } = &self.columns[column].cells else {
+            self.wrong_type(column)
+        };
+        (range(ends, self.len), item_ends, bytes)
     }
 
     /// Whether the open row's list already has this item.
     pub fn has_item(&self, column: usize, value: &str) -> bool {
-        let Cells::TextList { ends, item_ends, bytes } = &self.columns[column].cells else {
-            self.wrong_type(column)
-        };
-        let first = ends.last().copied().unwrap_or(0);
-        (first..item_ends.len()).any(|i| {
-            let start = if i == 0 { 0 } else { item_ends[i - 1] };
-            &bytes[start..item_ends[i]] == value.as_bytes()
-        })
+        let (mut items, item_ends, bytes) = self.open(column);
+        items.any(|i| &bytes[range(item_ends, i)] == value.as_bytes())
     }
 
     /// How many items the open row's list has.
     pub fn open_items(&self, column: usize) -> usize {
-        let Cells::TextList { ends, item_ends, .. } = &self.columns[column].cells else {
-            self.wrong_type(column)
-        };
-        item_ends.len() - ends.last().copied().unwrap_or(0)
+        self.open(column).0.len()
     }
 
     #[inline]
     pub fn int(&mut self, column: usize, value: i64) {
-        match &mut self.columns[column].cells {
-            Cells::Int(v) if v.len() == self.len => {
-                v.push(value);
-            }
-            Cells::Int(_) => {}
+        match &mut self.columns[column] {
+            Column { set, cells: Cells::Int(v) } => push(set, v, self.len, value),
             _ => self.wrong_type(column),
-        }
+        };
     }
 
     #[inline]
     pub fn float(&mut self, column: usize, value: f64) {
-        match &mut self.columns[column].cells {
-            Cells::Float(v) if v.len() == self.len => {
-                v.push(value);
-            }
-            Cells::Float(_) => {}
+        match &mut self.columns[column] {
+            Column { set, cells: Cells::Float(v) } => push(set, v, self.len, value),
             _ => self.wrong_type(column),
-        }
+        };
     }
 
     #[inline]
     pub fn bool(&mut self, column: usize, value: bool) {
-        match &mut self.columns[column].cells {
-            Cells::Bool(v) if v.len() == self.len => v.push(value),
-            Cells::Bool(_) => {}
+        match &mut self.columns[column] {
+            Column { set, cells: Cells::Bool(v) } => push(set, v, self.len, value),
             _ => self.wrong_type(column),
-        }
+        };
     }
 
     /// Sets a time cell.
     #[inline]
     pub fn time(&mut self, column: usize, value: crate::Timestamp) {
-        match &mut self.columns[column].cells {
-            Cells::Time(v) if v.len() == self.len => {
-                v.push(value.micros());
-            }
-            Cells::Time(_) => {}
+        match &mut self.columns[column] {
+            Column { set, cells: Cells::Time(v) } => push(set, v, self.len, value.micros()),
             _ => self.wrong_type(column),
-        }
+        };
     }
 
-    /// Closes the open row.
+    /// Closes the open row. Cells that were not set are null.
+    #[inline]
     pub fn end_row(&mut self) {
-        for column in &mut self.columns {
-            column.close(self.len);
-        }
         self.len += 1;
     }
 
@@ -295,21 +391,27 @@ impl Rows {
         }
     }
 
+    /// Forgets all rows and keeps the buffers.
+    pub fn clear(&mut self) {
+        self.columns.iter_mut().for_each(Column::clear);
+        self.len = 0;
+    }
+
     /// The value of a closed row's cell, for tests, cases and alerts; hot paths read columns whole.
     pub fn cell(&self, row: usize, column: usize) -> Cell<'_> {
-        let Column { set, cells } = &self.columns[column];
-        if !set[row] {
+        let column = &self.columns[column];
+        if !column.is_set(row) {
             return Cell::Null;
         }
-        match cells {
-            Cells::Text { ends, bytes } => Cell::Text(slice(ends, bytes, row)),
+        match &column.cells {
+            Cells::Text { ends, bytes } => Cell::Text(text(bytes, range(ends, row))),
             Cells::Int(v) => Cell::Int(v[row]),
             Cells::Float(v) => Cell::Float(v[row]),
             Cells::Bool(v) => Cell::Bool(v[row]),
             Cells::Time(v) => Cell::Time(crate::Timestamp::from_micros(v[row])),
             Cells::TextList { ends, item_ends, bytes } => {
-                let start = if row == 0 { 0 } else { ends[row - 1] };
-                Cell::List((start..ends[row]).map(|i| slice(item_ends, bytes, i)).collect())
+                let items = range(ends, row).map(|i| text(bytes, range(item_ends, i)));
+                Cell::List(items.collect())
             }
         }
     }
@@ -329,9 +431,8 @@ impl Rows {
     }
 }
 
-fn slice<'b>(ends: &[usize], bytes: &'b [u8], i: usize) -> &'b str {
-    let start = if i == 0 { 0 } else { ends[i - 1] };
-    std::str::from_utf8(&bytes[start..ends[i]]).expect("only whole strings are appended")
+fn text(bytes: &[u8], range: Range<usize>) -> &str {
+    std::str::from_utf8(&bytes[range]).expect("only whole strings are appended")
 }
 
 /// One cell. See [`Rows::cell`].
@@ -362,57 +463,4 @@ impl Cell<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rows() -> Rows {
-        let column = |name: &str, column_type| ColumnDef {
-            name: name.into(),
-            column_type,
-            doc: String::new(),
-        };
-        let columns = vec![
-            column("a", ColumnType::Text),
-            column("n", ColumnType::Int),
-            column("l", ColumnType::TextList),
-        ];
-        Rows::new(Arc::new(TableSchema { table: "t".into(), columns }))
-    }
-
-    #[test]
-    fn unset_cells_are_null_and_the_first_value_stays() {
-        let mut rows = rows();
-        rows.text(0, "x");
-        rows.text(0, "y");
-        rows.end_row();
-        rows.int(1, 7);
-        rows.item(2, "p");
-        rows.item(2, "q");
-        assert!(rows.has_item(2, "q") && !rows.has_item(2, "x"));
-        assert_eq!(rows.open_items(2), 2);
-        rows.end_row();
-        rows.text(0, "");
-        rows.end_row();
-        assert_eq!(serde_json::Value::from(rows.json(0)), serde_json::json!({"a": "x"}));
-        let second = serde_json::json!({"n": 7, "l": ["p", "q"]});
-        assert_eq!(serde_json::Value::from(rows.json(1)), second);
-        assert_eq!(rows.cell(2, 0), Cell::Text(""), "empty is not null");
-        assert!(!rows.has_item(2, "p") && rows.open_items(2) == 0, "the items of an earlier row");
-    }
-
-    #[test]
-    fn an_abandoned_row_leaves_no_trace() {
-        let mut rows = rows();
-        rows.text(0, "kept");
-        rows.item(2, "i");
-        rows.end_row();
-        rows.text(0, "dropped");
-        rows.int(1, 1);
-        rows.item(2, "j");
-        rows.abandon_row();
-        rows.int(1, 2);
-        rows.end_row();
-        assert_eq!(rows.len(), 2);
-        assert_eq!(serde_json::Value::from(rows.json(1)), serde_json::json!({"n": 2}));
-    }
-}
+mod tests;

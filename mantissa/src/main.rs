@@ -9,7 +9,7 @@ use mantissa::{cli::Cli, command, report};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    allocator::give_back_at_once();
+    allocator::reuse_pages_briefly();
     let cli = Cli::parse();
     if let Err(e) = start_logging(&cli) {
         report::error(&e);

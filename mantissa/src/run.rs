@@ -26,7 +26,9 @@ use sink::outbox::Outbox;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::pipeline::{AlertSink, Correlations, Detection, Epochs, Shared, Tally, Workers, drive};
+use crate::pipeline::{
+    AlertSink, Correlations, Detection, Epochs, Shared, Spare, Tally, Workers, drive,
+};
 use crate::plan::Plan;
 use crate::report;
 use crate::sight::source::{self as own, HealthSource, Sight};
@@ -38,7 +40,7 @@ use health::Sources;
 /// Batches between sources and workers.
 const INTAKE_BATCHES_MAX: usize = 64;
 /// Bytes of batches between sources and workers.
-const INTAKE_BYTES_MAX: usize = 16 << 20;
+const INTAKE_BYTES_MAX: usize = 8 << 20;
 /// From the request to stop until the process gives up; orchestrators kill after 30 s.
 const STOP_MAX: Duration = Duration::from_secs(22);
 /// How long the last alerts may take to leave.
@@ -161,6 +163,7 @@ fn shared(
     Arc::new(Shared {
         detection: ArcSwap::from_pointee(detection),
         window,
+        spare: Spare::new(usize::try_from(plan.lake.epoch_bytes_max).unwrap_or(usize::MAX)),
         alerts: Arc::new(ToOutbox {
             outbox: outbox.clone(),
             wake: dispatcher.notifier(),

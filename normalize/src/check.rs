@@ -449,7 +449,7 @@ fn table(values: &Ordered<Texts>, otherwise: Option<&Spanned<Texts>>) -> Table {
             None => drop(table.exact.insert(key.value.clone(), made.0.clone())),
         }
     }
-    table.prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+    table.order();
     table
 }
 

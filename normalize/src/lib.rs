@@ -20,6 +20,7 @@ mod mapper;
 mod mapping;
 mod plan;
 pub mod redact;
+mod steps;
 mod take;
 pub mod timestamp;
 

@@ -14,6 +14,7 @@ use crate::columns::at;
 use crate::decode::Decoder;
 use crate::error::Reject;
 use crate::plan::{Identity, Step, Target};
+use crate::steps::Steps;
 use crate::take::Take;
 use crate::timestamp::{self, Form};
 
@@ -55,6 +56,7 @@ pub(crate) struct Plan {
     pub identity: Identity<FieldId>,
     pub times: Vec<(FieldId, Form)>,
     pub targets: Vec<Target<FieldId>>,
+    pub steps: Steps,
     pub raw: Option<usize>,
 }
 
@@ -81,6 +83,7 @@ impl Clone for Mapper {
 struct Scratch {
     made: String,
     printed: Printer,
+    set: Vec<u64>,
 }
 
 /// Prints values that are not text.
@@ -164,9 +167,15 @@ impl Plan {
         rows.text(const { at("source_partition") }, &meta.key.partition);
         rows.int(const { at("source_position") }, i64::try_from(meta.at).unwrap_or(i64::MAX));
         rows.int(const { at("source_index") }, meta.index.into());
-        for target in &self.targets {
-            target.fill(doc, slots, rows, scratch);
-        }
+        let mut set = std::mem::take(&mut scratch.set);
+        let mut filled = None;
+        self.steps.each(slots, &mut set, |at, step| {
+            let target = &self.targets[at];
+            if filled != Some(at) && target.fill(step, doc, slots, rows, scratch) {
+                filled = (!target.gathers).then_some(at);
+            }
+        });
+        scratch.set = set;
         Mapped { uid, event_time, late }
     }
 
@@ -179,7 +188,7 @@ impl Plan {
         rows: &mut Rows,
         scratch: &mut Scratch,
     ) -> Uid {
-        let Scratch { made, printed } = scratch;
+        let Scratch { made, printed, .. } = scratch;
         made.clear();
         let mut add = |field: &FieldId| {
             let value = slots.first(doc, *field).filter(is_scalar)?;
@@ -244,18 +253,21 @@ impl Plan {
 }
 
 impl Target<FieldId> {
-    fn fill(&self, doc: &Doc<'_>, slots: &Slots, rows: &mut Rows, scratch: &mut Scratch) {
-        for step in &self.steps {
-            let holds = step.when.iter().all(|(field, words)| {
-                let mut values = slots.values(doc, *field).filter_map(Value::as_str);
-                values.any(|value| {
-                    words.iter().any(|w| w == value || (w == "*" && !value.is_empty()))
-                })
-            });
-            if holds && self.step(step, doc, slots, rows, scratch) && !self.gathers {
-                return;
-            }
-        }
+    /// Applies one of its steps; whether anything was set.
+    fn fill(
+        &self,
+        step: usize,
+        doc: &Doc<'_>,
+        slots: &Slots,
+        rows: &mut Rows,
+        scratch: &mut Scratch,
+    ) -> bool {
+        let step = &self.steps[step];
+        let holds = step.when.iter().all(|(field, words)| {
+            let mut values = slots.values(doc, *field).filter_map(Value::as_str);
+            values.any(|value| words.iter().any(|w| w == value || (w == "*" && !value.is_empty())))
+        });
+        holds && self.step(step, doc, slots, rows, scratch)
     }
 
     /// Whether anything was set.
@@ -267,7 +279,7 @@ impl Target<FieldId> {
         rows: &mut Rows,
         scratch: &mut Scratch,
     ) -> bool {
-        let Scratch { made, printed } = scratch;
+        let Scratch { made, printed, .. } = scratch;
         for text in &step.constant {
             self.put(doc, Value::Str(text), rows, printed);
         }

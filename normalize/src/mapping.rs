@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 use crate::decode::Decoder;
 use crate::mapper::{Mapper, Plan};
 use crate::plan::{Identity, Path, Target};
+use crate::steps::Steps;
 use crate::timestamp::Form;
 
 /// What records of one log type mean: their columns, identity, time, and the names under which
@@ -156,13 +157,15 @@ impl Mapping {
     /// Registers every path it reads and returns the mapper that reads them.
     pub fn bind(&self, fields: &mut FieldsBuilder) -> Mapper {
         let mut field = |path: &Path| fields.field(path);
+        let targets: Vec<_> = self.targets.iter().map(|t| t.bind(&mut field)).collect();
         let plan = Plan {
             log_type: Arc::clone(&self.log_type.0),
             decoder: self.decoder.clone(),
             schema: Arc::clone(&self.schema),
             identity: self.identity.bind(&mut field),
             times: self.times.iter().map(|(path, form)| (field(path), *form)).collect(),
-            targets: self.targets.iter().map(|target| target.bind(&mut field)).collect(),
+            steps: Steps::new(&targets),
+            targets,
             raw: self.raw,
         };
         Mapper::new(Arc::new(plan))

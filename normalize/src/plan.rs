@@ -39,19 +39,34 @@ pub(crate) struct Step<F> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Table {
     pub exact: HashMap<String, Vec<String>>,
-    /// Written `user.session.*`; the longest comes first.
+    /// Written `user.session.*`; in the order of [`Table::order`].
     pub prefixes: Vec<(String, Vec<String>)>,
     pub otherwise: Option<Vec<String>>,
 }
 
 impl Table {
+    /// Brings the prefixes into the order in which they are looked for: by first byte (the empty one
+    /// comes first), of each the longest first.
+    pub fn order(&mut self) {
+        self.prefixes.sort_by(|(a, _), (b, _)| {
+            (a.as_bytes().first(), b.len()).cmp(&(b.as_bytes().first(), a.len()))
+        });
+    }
+
     /// What a value becomes; `None` when the table says nothing about it.
     pub fn get(&self, value: &str) -> Option<&[String]> {
         if let Some(found) = self.exact.get(value) {
             return Some(found);
         }
-        let prefix = self.prefixes.iter().find(|(prefix, _)| value.starts_with(prefix.as_str()));
-        prefix.map(|(_, found)| found).or(self.otherwise.as_ref()).map(Vec::as_slice)
+        let first = |text: &str| text.as_bytes().first().copied();
+        let wanted = first(value);
+        let from = self.prefixes.partition_point(|(prefix, _)| first(prefix) < wanted);
+        let mut near = self.prefixes[from..].iter().take_while(|(p, _)| first(p) == wanted);
+        near.find(|(prefix, _)| value.starts_with(prefix.as_str()))
+            .or_else(|| self.prefixes.first().filter(|(prefix, _)| prefix.is_empty()))
+            .map(|(_, found)| found)
+            .or(self.otherwise.as_ref())
+            .map(Vec::as_slice)
     }
 }
 

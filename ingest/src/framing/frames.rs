@@ -115,11 +115,14 @@ impl Frames {
         let rejects = rejects.collect();
         self.header = None;
         self.reject_bytes = 0;
+        // The next batch will be about as large: buffers that double would take twice the memory.
+        let bytes = Vec::with_capacity(self.bytes.len().min(self.bytes_max));
+        let records = Vec::with_capacity(self.records.len());
         Batch {
             span,
             log_type: log_type.clone(),
-            bytes: Bytes::from(std::mem::take(&mut self.bytes)),
-            records: std::mem::take(&mut self.records),
+            bytes: Bytes::from(std::mem::replace(&mut self.bytes, bytes)),
+            records: std::mem::replace(&mut self.records, records),
             rejects,
             redrives: Vec::new(),
             received_at,

@@ -66,7 +66,7 @@ pub fn run(args: &Normalize) -> anyhow::Result<ExitCode> {
         };
         serde_json::to_writer(&mut out, &columns)?;
         out.write_all(b"\n")?;
-        stream.cut();
+        stream.rows.clear();
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)

@@ -53,7 +53,7 @@ pub async fn drive(
             let (due, full) = (open.due(shared), open.is_full(shared));
             tokio::select! {
                 biased;
-                done = open.committed() => open.finish(done?)?,
+                done = open.committed() => open.finish(done?, shared)?,
                 () = due => open.cut(&mut workers, shared, false).await?,
                 _ = second.tick() => open.tick(shared).await?,
                 envelope = intake.recv(), if !full => match envelope {
@@ -206,7 +206,12 @@ impl Open {
     }
 
     /// Acknowledges: every span of the epoch goes back to its source, by value.
-    fn finish(&mut self, (lake, committed): (Lake, Committed)) -> anyhow::Result<()> {
+    fn finish(
+        &mut self,
+        (lake, committed): (Lake, Committed),
+        shared: &Shared,
+    ) -> anyhow::Result<()> {
+        shared.spare.give(committed.spent);
         self.commit = None;
         self.lake = Some(lake);
         self.pending.epochs += 1;
@@ -230,12 +235,12 @@ impl Open {
     ) -> anyhow::Result<()> {
         if self.commit.is_some() {
             let done = self.committed().await?;
-            self.finish(done)?;
+            self.finish(done, shared)?;
         }
         self.cut(workers, shared, ended).await?;
         if self.commit.is_some() {
             let done = self.committed().await?;
-            self.finish(done)?;
+            self.finish(done, shared)?;
         }
         Ok(())
     }

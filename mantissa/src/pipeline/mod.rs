@@ -13,6 +13,7 @@ mod detection;
 mod epochs;
 mod in_order;
 mod seen;
+mod spare;
 mod stream;
 mod worker;
 
@@ -20,6 +21,7 @@ pub use correlations::{CorrelationConfig, Correlations};
 pub use detection::{Compiled, Detection};
 pub use epochs::{Epochs, drive};
 pub use seen::{Arrival, Seen};
+pub use spare::Spare;
 pub use stream::{Origin, Stream, Verdict};
 pub use worker::{AlertSink, Shared, Workers};
 

@@ -10,6 +10,7 @@ use event::{Parser, Rows, Slots, Timestamp, Uid};
 use normalize::{Mapped, Mapper, RecordMeta, Reject};
 
 use super::detection::Compiled;
+use super::spare::Spare;
 
 /// Buffers and compiled parts of one log type.
 pub struct Stream {
@@ -110,13 +111,12 @@ impl Stream {
         Ok(Verdict::Stored(mapped))
     }
 
-    /// Hands the rows over and starts anew.
-    pub fn cut(&mut self) -> Option<Rows> {
+    /// Hands the rows over and goes on with spare ones.
+    pub fn cut(&mut self, spare: &Spare) -> Option<Rows> {
         if self.rows.is_empty() {
             return None;
         }
-        let fresh = Rows::new(Arc::clone(self.compiled.mapping.schema()));
-        Some(std::mem::replace(&mut self.rows, fresh))
+        Some(std::mem::replace(&mut self.rows, spare.take(self.compiled.mapping.schema())))
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Seen;
 use super::correlations::Correlations;
 use super::detection::Detection;
+use super::spare::Spare;
 use super::stream::{Origin, Stream, Verdict};
 
 /// Batches waiting in a worker's queue; what they hold is bounded by the emitter's byte permits.
@@ -33,6 +34,8 @@ const CHUNK_BYTES: usize = 4 << 20;
 pub struct Shared {
     pub detection: ArcSwap<Detection>,
     pub window: Arc<Window>,
+    /// Emptied rows of committed epochs.
+    pub spare: Spare,
     pub alerts: Arc<dyn AlertSink>,
     pub tap: Tap,
     pub late_after_ns: i64,
@@ -160,6 +163,8 @@ struct Worker {
     newest: Timestamp,
     /// Bytes of this worker's open part already counted in `Shared::buffered_bytes`.
     counted: usize,
+    /// Of the rows in `part`.
+    set_aside_bytes: usize,
     extra_bytes: usize,
 }
 
@@ -174,6 +179,7 @@ impl Worker {
             alerts: Vec::new(),
             newest: Timestamp(i64::MIN),
             counted: 0,
+            set_aside_bytes: 0,
             extra_bytes: 0,
         }
     }
@@ -319,13 +325,19 @@ impl Worker {
         Ok(())
     }
 
+    /// Sets full chunks aside and tells everybody how much this worker holds.
     fn count_bytes(&mut self) {
-        for stream in self.streams.values_mut().filter(|s| s.rows.bytes() > CHUNK_BYTES) {
-            self.part.tables.extend(stream.cut());
+        let mut open = 0;
+        for stream in self.streams.values_mut() {
+            let used = stream.rows.used_bytes();
+            if used < CHUNK_BYTES {
+                open += used;
+            } else {
+                self.set_aside_bytes += used;
+                self.part.tables.extend(stream.cut(&self.shared.spare));
+            }
         }
-        let rows: usize = self.streams.values().map(|s| s.rows.bytes()).sum();
-        let have =
-            rows + self.extra_bytes + self.part.tables.iter().map(|r| r.bytes()).sum::<usize>();
+        let have = open + self.set_aside_bytes + self.extra_bytes;
         if have >= self.counted {
             self.shared.buffered_bytes.fetch_add(have - self.counted, Ordering::Relaxed);
         }
@@ -333,9 +345,11 @@ impl Worker {
     }
 
     fn cut(&mut self) -> Part {
-        self.part.tables.extend(self.streams.values_mut().filter_map(Stream::cut));
+        let rest = self.streams.values_mut().filter_map(|s| s.cut(&self.shared.spare));
+        self.part.tables.extend(rest);
         self.shared.buffered_bytes.fetch_sub(self.counted, Ordering::Relaxed);
         self.counted = 0;
+        self.set_aside_bytes = 0;
         self.extra_bytes = 0;
         std::mem::take(&mut self.part)
     }
@@ -345,7 +359,10 @@ impl Worker {
         let generation = self.shared.detection.load().generation;
         if generation != self.generation {
             self.generation = generation;
-            self.part.tables.extend(self.streams.values_mut().filter_map(Stream::cut));
+            for stream in self.streams.values_mut() {
+                self.set_aside_bytes += stream.rows.used_bytes();
+                self.part.tables.extend(stream.cut(&self.shared.spare));
+            }
             self.streams.clear();
         }
     }

@@ -1,24 +1,27 @@
-//! Column buffers to Arrow arrays: picks rows of several [`Rows`] in a given order.
+//! Column buffers to Arrow arrays, one column at a time: picks rows of several [`Rows`] in a given order.
 //!
-//! Nothing is converted on the way: a cell that is not set is null, everything else is itself.
+//! Nothing is converted on the way: a cell that is not set is null, everything else is itself. Rows that
+//! stand together in their buffers are copied together.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::cast::AsArray;
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StringArray,
-    TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StringArray,
+    TimestampMicrosecondArray, new_null_array,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use event::Rows;
-use event::columns::Cells;
+use event::columns::{Cells, Column, range};
 
 use super::manifest::{ColumnKind, ColumnSpec};
 
-/// Rows per batch; a batch also ends when it has [`BATCH_BYTES_MAX`].
-const BATCH_ROWS_MAX: usize = 8192;
-/// Text per batch. Arrow's offsets are 32 bits; one row beyond this is a batch of its own.
-const BATCH_BYTES_MAX: usize = 16 << 20;
+/// Rows per array; an array also ends when it has [`ARRAY_BYTES_MAX`].
+const ARRAY_ROWS_MAX: usize = 4096;
+/// Text per array. Arrow's offsets are 32 bits; one row beyond this is an array of its own.
+const ARRAY_BYTES_MAX: usize = 2 << 20;
 
 /// A row among several [`Rows`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,167 +57,214 @@ fn element() -> Arc<Field> {
     Arc::new(Field::new("element", DataType::Utf8, true))
 }
 
-/// Cuts `refs` into batches of bounded size, in order.
-pub(super) fn batches<'a>(
+/// Rows that stand one behind the other in one of several [`Rows`].
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    rows: u32,
+    first: u32,
+    len: u32,
+}
+
+/// The rows of a file in their order, cut into runs.
+#[derive(Debug)]
+pub(super) struct Picked<'a> {
     rows: &'a [Rows],
     refs: &'a [RowRef],
-    schema: &'a SchemaRef,
-) -> impl Iterator<Item = RecordBatch> + 'a {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let rest = &refs[at..];
-        if rest.is_empty() {
-            return None;
-        }
-        let chunk = &rest[..chunk_len(rows, rest)];
-        at += chunk.len();
-        Some(batch(rows, chunk, schema))
-    })
+    runs: Vec<Run>,
 }
 
-/// How many of these rows make the next batch; at least one.
-fn chunk_len(rows: &[Rows], refs: &[RowRef]) -> usize {
-    let mut bytes = 0;
-    for (n, r) in refs.iter().take(BATCH_ROWS_MAX).enumerate() {
-        bytes += row_bytes(&rows[r.rows as usize], r.row as usize);
-        if bytes > BATCH_BYTES_MAX && n > 0 {
-            return n;
-        }
-    }
-    refs.len().min(BATCH_ROWS_MAX)
-}
-
-fn row_bytes(rows: &Rows, row: usize) -> usize {
-    let columns = 0..rows.schema().columns.len();
-    columns
-        .map(|column| match &rows.column(column).cells {
-            Cells::Text { ends, .. } => range(ends, row).len(),
-            Cells::TextList { ends, item_ends, .. } => {
-                let items = range(ends, row);
-                if items.is_empty() {
-                    0
-                } else {
-                    item_ends[items.end - 1] - range(item_ends, items.start).start
-                }
+impl<'a> Picked<'a> {
+    /// All `rows` that are picked have the same schema.
+    pub(super) fn new(rows: &'a [Rows], refs: &'a [RowRef]) -> Self {
+        let mut runs: Vec<Run> = Vec::new();
+        for r in refs {
+            match runs.last_mut() {
+                Some(run) if run.rows == r.rows && run.first + run.len == r.row => run.len += 1,
+                _ => runs.push(Run { rows: r.rows, first: r.row, len: 1 }),
             }
-            _ => 0,
-        })
-        .sum()
-}
+        }
+        Self { rows, refs, runs }
+    }
 
-fn batch(rows: &[Rows], refs: &[RowRef], schema: &SchemaRef) -> RecordBatch {
-    let columns = (0..schema.fields().len())
-        .map(|column| {
-            if schema.field(column).name() == "late" && refs.iter().any(|r| r.made_late) {
-                late(rows, refs, column)
-            } else {
-                array(rows, refs, column)
+    /// The arrays of a column, one behind the other; each bounded in rows and text.
+    pub(super) fn column(&self, column: usize, field: &Field) -> impl Iterator<Item = ArrayRef> {
+        let made_late = field.name() == "late" && self.refs.iter().any(|r| r.made_late);
+        let mut cutter = Cutter { picked: self, column, run: 0, used: 0, at: 0 };
+        std::iter::from_fn(move || {
+            let first = cutter.at;
+            let runs = cutter.next()?;
+            let array = self.array(&runs, column, field.data_type());
+            if !made_late {
+                return Some(array);
             }
+            Some(late(&array, &self.refs[first..cutter.at]))
         })
-        .collect();
-    RecordBatch::try_new(schema.clone(), columns)
-        .expect("the arrays were built from the schema, one value per row")
-}
+    }
 
-/// The column of `refs`; all `rows` have the same schema.
-fn array(rows: &[Rows], refs: &[RowRef], column: usize) -> ArrayRef {
-    let first = &rows[refs[0].rows as usize];
-    match &first.column(column).cells {
-        Cells::Text { .. } => text(rows, refs, column),
-        Cells::TextList { .. } => text_list(rows, refs, column),
-        Cells::Int(_) => {
-            let values = gather(rows, refs, column, |c, i| match c {
-                Cells::Int(v) => v[i],
-                _ => wrong(),
-            });
-            Arc::new(Int64Array::new(values.into(), nulls(rows, refs, column)))
-        }
-        Cells::Float(_) => {
-            let values = gather(rows, refs, column, |c, i| match c {
-                Cells::Float(v) => v[i],
-                _ => wrong(),
-            });
-            Arc::new(Float64Array::new(values.into(), nulls(rows, refs, column)))
-        }
-        Cells::Time(_) => {
-            let values = gather(rows, refs, column, |c, i| match c {
-                Cells::Time(v) => v[i],
-                _ => wrong(),
-            });
-            let array = TimestampMicrosecondArray::new(values.into(), nulls(rows, refs, column));
-            Arc::new(array.with_timezone("UTC"))
-        }
-        Cells::Bool(_) => {
-            let values = gather(rows, refs, column, bool_at);
-            Arc::new(BooleanArray::new(values.into(), nulls(rows, refs, column)))
+    fn array(&self, runs: &[Run], column: usize, data_type: &DataType) -> ArrayRef {
+        let pieces: Vec<Piece<'_>> = runs
+            .iter()
+            .map(|run| Piece {
+                column: self.rows[run.rows as usize].column(column),
+                rows: run.first as usize..(run.first + run.len) as usize,
+            })
+            .collect();
+        let len = pieces.iter().map(|piece| piece.rows.len()).sum();
+        let Some(first) = pieces.iter().find(|piece| !piece.column.is_blank()) else {
+            return new_null_array(data_type, len);
+        };
+        let nulls = nulls(&pieces, len);
+        match first.column.cells() {
+            Cells::Text { .. } => Arc::new(text(&pieces, len, nulls)),
+            Cells::TextList { .. } => Arc::new(text_list(&pieces, len, nulls)),
+            Cells::Int(_) => Arc::new(Int64Array::new(integers(&pieces, len).into(), nulls)),
+            Cells::Time(_) => {
+                let array = TimestampMicrosecondArray::new(integers(&pieces, len).into(), nulls);
+                Arc::new(array.with_timezone("UTC"))
+            }
+            Cells::Float(_) => {
+                let floats = plain(&pieces, len, 0.0, |cells| match cells {
+                    Cells::Float(v) => v,
+                    _ => wrong(),
+                });
+                Arc::new(Float64Array::new(floats.into(), nulls))
+            }
+            Cells::Bool(_) => {
+                let bools = plain(&pieces, len, false, |cells| match cells {
+                    Cells::Bool(v) => v,
+                    _ => wrong(),
+                });
+                Arc::new(BooleanArray::new(bools.into(), nulls))
+            }
         }
     }
 }
 
-/// The column `late` where the lake made some rows late.
-fn late(rows: &[Rows], refs: &[RowRef], column: usize) -> ArrayRef {
-    let cells = refs.iter().map(|r| {
-        let c = rows[r.rows as usize].column(column);
-        r.made_late
-            .then_some(true)
-            .or(c.set[r.row as usize].then(|| bool_at(&c.cells, r.row as usize)))
-    });
-    Arc::new(cells.collect::<BooleanArray>())
-}
-
-fn bool_at(cells: &Cells, row: usize) -> bool {
-    match cells {
-        Cells::Bool(v) => v[row],
-        _ => wrong(),
-    }
-}
-
-fn gather<T>(
-    rows: &[Rows],
-    refs: &[RowRef],
+/// Goes through the runs of a file in portions of bounded size.
+struct Cutter<'p, 'a> {
+    picked: &'p Picked<'a>,
     column: usize,
-    get: impl Fn(&Cells, usize) -> T,
-) -> Vec<T> {
-    refs.iter().map(|r| get(&rows[r.rows as usize].column(column).cells, r.row as usize)).collect()
+    run: usize,
+    /// Rows of the run that were taken.
+    used: u32,
+    /// Rows taken in all.
+    at: usize,
 }
 
-fn nulls(rows: &[Rows], refs: &[RowRef], column: usize) -> Option<NullBuffer> {
-    let set = |r: &RowRef| rows[r.rows as usize].column(column).set[r.row as usize];
-    let nulls: NullBuffer = refs.iter().map(set).collect::<Vec<bool>>().into();
+impl Cutter<'_, '_> {
+    fn next(&mut self) -> Option<Vec<Run>> {
+        let (mut rows, mut bytes) = (0, 0);
+        let mut taken: Vec<Run> = Vec::new();
+        while let Some(run) = self.picked.runs.get(self.run) {
+            let column = self.picked.rows[run.rows as usize].column(self.column);
+            let first = run.first + self.used;
+            let room = (run.len - self.used).min((ARRAY_ROWS_MAX - rows) as u32);
+            let mut len = if column.has_text() { 0 } else { room };
+            while len < room {
+                bytes += column.text_len((first + len) as usize);
+                if bytes > ARRAY_BYTES_MAX && rows + len as usize > 0 {
+                    break;
+                }
+                len += 1;
+            }
+            rows += len as usize;
+            if len == 0 {
+                break;
+            }
+            taken.push(Run { rows: run.rows, first, len });
+            self.used += len;
+            if self.used < run.len {
+                break;
+            }
+            (self.run, self.used) = (self.run + 1, 0);
+        }
+        self.at += rows;
+        (rows > 0).then_some(taken)
+    }
+}
+
+/// Rows of one column that stand together.
+struct Piece<'a> {
+    column: &'a Column,
+    rows: Range<usize>,
+}
+
+fn nulls(pieces: &[Piece<'_>], len: usize) -> Option<NullBuffer> {
+    let mut set = Vec::with_capacity(len);
+    for Piece { column, rows } in pieces {
+        set.extend(rows.clone().map(|row| column.is_set(row)));
+    }
+    let nulls = NullBuffer::from(set);
     (nulls.null_count() > 0).then_some(nulls)
 }
 
-fn text(rows: &[Rows], refs: &[RowRef], column: usize) -> ArrayRef {
-    let (mut values, mut offsets) = (Vec::new(), Vec::with_capacity(refs.len() + 1));
-    offsets.push(0);
-    for r in refs {
-        let Cells::Text { ends, bytes } = &rows[r.rows as usize].column(column).cells else {
-            wrong()
-        };
-        values.extend_from_slice(&bytes[range(ends, r.row as usize)]);
-        offsets.push(offset(values.len()));
+/// Plain values; rows behind the end of a column are null and `blank`.
+fn plain<'a, T: Copy + 'a>(
+    pieces: &[Piece<'a>],
+    len: usize,
+    blank: T,
+    values: impl Fn(&'a Cells) -> &'a Vec<T>,
+) -> Vec<T> {
+    let mut all = Vec::with_capacity(len);
+    for Piece { column, rows } in pieces {
+        let there = values(column.cells());
+        let there = &there[rows.start.min(there.len())..rows.end.min(there.len())];
+        all.extend_from_slice(there);
+        all.resize(all.len() + rows.len() - there.len(), blank);
     }
-    Arc::new(strings(offsets, values, nulls(rows, refs, column)))
+    all
 }
 
-fn text_list(rows: &[Rows], refs: &[RowRef], column: usize) -> ArrayRef {
-    let (mut values, mut item_offsets, mut offsets) = (Vec::new(), vec![0], vec![0]);
-    for r in refs {
-        let Cells::TextList { ends, item_ends, bytes } =
-            &rows[r.rows as usize].column(column).cells
-        else {
-            wrong()
-        };
-        for item in range(ends, r.row as usize) {
-            values.extend_from_slice(&bytes[range(item_ends, item)]);
-            item_offsets.push(offset(values.len()));
+fn integers(pieces: &[Piece<'_>], len: usize) -> Vec<i64> {
+    plain(pieces, len, 0, |cells| match cells {
+        Cells::Int(v) | Cells::Time(v) => v,
+        _ => wrong(),
+    })
+}
+
+fn text(pieces: &[Piece<'_>], len: usize, nulls: Option<NullBuffer>) -> StringArray {
+    let total = pieces.iter().map(|p| p.rows.clone().map(|r| p.column.text_len(r)).sum::<usize>());
+    let (mut values, mut offsets) = (Vec::with_capacity(total.sum()), Vec::with_capacity(len + 1));
+    offsets.push(0);
+    for Piece { column, rows } in pieces {
+        let Cells::Text { ends, bytes } = column.cells() else { wrong() };
+        copy(rows, ends, bytes, &mut values, &mut offsets);
+    }
+    strings(offsets, values, nulls)
+}
+
+fn text_list(pieces: &[Piece<'_>], len: usize, nulls: Option<NullBuffer>) -> ListArray {
+    let (mut values, mut item_offsets) = (Vec::new(), vec![0]);
+    let mut offsets = Vec::with_capacity(len + 1);
+    offsets.push(0);
+    for Piece { column, rows } in pieces {
+        let Cells::TextList { ends, item_ends, bytes } = column.cells() else { wrong() };
+        for row in rows.clone() {
+            copy(&range(ends, row), item_ends, bytes, &mut values, &mut item_offsets);
+            offsets.push(offset(item_offsets.len() - 1));
         }
-        offsets.push(offset(item_offsets.len() - 1));
     }
     let items = Arc::new(strings(item_offsets, values, None));
-    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
-    let nulls = nulls(rows, refs, column);
-    Arc::new(ListArray::new(element(), offsets, items, nulls))
+    ListArray::new(element(), OffsetBuffer::new(ScalarBuffer::from(offsets)), items, nulls)
+}
+
+/// Appends the texts of a range; those behind the end are empty.
+fn copy(
+    texts: &Range<usize>,
+    ends: &[u32],
+    bytes: &[u8],
+    values: &mut Vec<u8>,
+    offsets: &mut Vec<i32>,
+) {
+    let there = texts.start.min(ends.len())..texts.end.min(ends.len());
+    let start = range(ends, there.start).start;
+    let before = values.len();
+    if let Some(last) = there.clone().next_back() {
+        values.extend_from_slice(&bytes[start..ends[last] as usize]);
+    }
+    offsets.extend(ends[there.clone()].iter().map(|end| offset(before + *end as usize - start)));
+    let missing = texts.len() - there.len();
+    offsets.resize(offsets.len() + missing, offset(values.len()));
 }
 
 fn strings(offsets: Vec<i32>, values: Vec<u8>, nulls: Option<NullBuffer>) -> StringArray {
@@ -223,13 +273,15 @@ fn strings(offsets: Vec<i32>, values: Vec<u8>, nulls: Option<NullBuffer>) -> Str
         .expect("rows hold whole UTF-8 strings")
 }
 
-fn offset(n: usize) -> i32 {
-    i32::try_from(n).expect("a batch holds far less text than 2 GiB")
+/// The column `late` where the lake made some rows late.
+fn late(array: &ArrayRef, refs: &[RowRef]) -> ArrayRef {
+    let said = array.as_boolean().iter();
+    let late = said.zip(refs).map(|(said, r)| if r.made_late { Some(true) } else { said });
+    Arc::new(late.collect::<BooleanArray>())
 }
 
-/// Where value `i` lies, given where each ends.
-fn range(ends: &[usize], i: usize) -> std::ops::Range<usize> {
-    (if i == 0 { 0 } else { ends[i - 1] })..ends[i]
+fn offset(n: usize) -> i32 {
+    i32::try_from(n).expect("an array holds far less text than 2 GiB")
 }
 
 #[cold]

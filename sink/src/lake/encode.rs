@@ -1,22 +1,26 @@
 //! Rows to Parquet files: which row goes into which file, and the bytes of a file.
 //!
-//! Pure and synchronous; the committer runs it away from the async threads. Files of an epoch are
-//! small (compaction makes big ones), so a file is built in memory, one bounded batch after another.
+//! Pure and synchronous; the committer runs it on threads of its own. Files of an epoch are small
+//! (compaction makes big ones), so a file is built in memory: one row group, whose columns are encoded
+//! one by one, several at once when there are several threads. A column at a time needs the memory of
+//! one column beside the compressed bytes.
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use bytes::Bytes;
 use event::Rows;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowWriterOptions, compute_leaves};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, ParquetMetaData, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
+use rayon::prelude::*;
 
-use super::arrays::{self, RowRef};
+use super::arrays::{self, Picked, RowRef};
 use super::layout::Hour;
 use super::manifest::{Checksum, ColumnSpec, DataFile, FileKind, VERSION};
 
@@ -27,7 +31,17 @@ const BLOOM_ROWS_MIN: usize = 10_000;
 /// What people look up by one value that is anywhere in time.
 const BLOOM_COLUMNS: [&str; 3] = ["event_uid", "source_ip", "actor_name"];
 /// Values that (nearly) never repeat: a dictionary of them is only built to be thrown away.
-const UNIQUE_COLUMNS: [&str; 6] = ["raw", "event_uid", "dedup_key", "dead_id", "bytes", "event"];
+const UNIQUE_COLUMNS: [&str; 9] = [
+    "raw",
+    "event_uid",
+    "dedup_key",
+    "dead_id",
+    "bytes",
+    "event",
+    "event_time",
+    "event_time_ns",
+    "source_position",
+];
 /// Values whose minimum and maximum prune nothing.
 const OPAQUE_COLUMNS: [&str; 3] = ["raw", "bytes", "event"];
 
@@ -76,12 +90,12 @@ pub(super) fn encode(job: &Job) -> Result<Encoded, ParquetError> {
     let times = job.content.times();
     let (bytes, meta) = match &job.content {
         Content::Rows { rows, refs, .. } => {
-            let batches = arrays::batches(rows, refs, &schema);
-            write(&job.head, &schema, refs.len(), times, batches)?
+            let properties = properties(&job.head, refs.len(), times)?;
+            write_columns(&Picked::new(rows, refs), &schema, properties)?
         }
         Content::Batches { batches, .. } => {
             let rows = batches.iter().map(RecordBatch::num_rows).sum();
-            write(&job.head, &schema, rows, times, batches.iter().cloned())?
+            write_batches(batches, &schema, properties(&job.head, rows, times)?)?
         }
     };
     let bytes = Bytes::from(bytes);
@@ -136,20 +150,80 @@ impl Content {
     }
 }
 
-fn write(
-    head: &FileHead,
+type Written = (Vec<u8>, ParquetMetaData);
+
+fn write_batches(
+    batches: &[RecordBatch],
     schema: &SchemaRef,
-    rows: usize,
-    times: Times,
-    batches: impl Iterator<Item = RecordBatch>,
-) -> Result<(Vec<u8>, ParquetMetaData), ParquetError> {
-    let properties = properties(head, rows, times)?;
+    properties: WriterProperties,
+) -> Result<Written, ParquetError> {
     let mut writer = ArrowWriter::try_new(Vec::new(), schema.clone(), Some(properties))?;
     for batch in batches {
-        writer.write(&batch)?;
+        writer.write(batch)?;
     }
     let meta = writer.finish()?;
     Ok((std::mem::take(writer.inner_mut()), meta))
+}
+
+fn write_columns(
+    picked: &Picked<'_>,
+    schema: &SchemaRef,
+    properties: WriterProperties,
+) -> Result<Written, ParquetError> {
+    // The record itself takes as long as all other columns together: it goes first.
+    let mut order: Vec<usize> = (0..schema.fields().len()).collect();
+    order.sort_by_key(|column| schema.field(*column).name() != "raw");
+    let chunks: Result<Vec<_>, _> = order
+        .into_par_iter()
+        .with_max_len(1)
+        .map(|column| Ok((column, chunk(picked, column, schema, &properties)?)))
+        .collect();
+    let mut chunks: Vec<(usize, ArrowColumnChunk)> = chunks.map_err(|e: ParquetError| e)?;
+    chunks.sort_unstable_by_key(|(column, _)| *column);
+    let bytes: u64 = chunks.iter().map(|(_, chunk)| chunk.close().bytes_written).sum();
+    let footer = FOOTER_BYTES + schema.fields().len() * FOOTER_BYTES_PER_COLUMN;
+    let out = Vec::with_capacity(bytes as usize + footer);
+    let writer = ArrowWriter::try_new(out, schema.clone(), Some(properties))?;
+    let (mut writer, _) = writer.into_serialized_writer()?;
+    let mut group = writer.next_row_group()?;
+    for (_, chunk) in chunks {
+        chunk.append_to_row_group(&mut group)?;
+    }
+    group.close()?;
+    let meta = writer.finish()?;
+    Ok((std::mem::take(writer.inner_mut()), meta))
+}
+
+/// About what the metadata at the end of a file take, so that its buffer need not grow.
+const FOOTER_BYTES: usize = 4 << 10;
+const FOOTER_BYTES_PER_COLUMN: usize = 512;
+
+/// Encodes one column. Its writer knows a schema of that column alone, so that only one column's
+/// buffers exist on each thread.
+fn chunk(
+    picked: &Picked<'_>,
+    column: usize,
+    schema: &SchemaRef,
+    properties: &WriterProperties,
+) -> Result<ArrowColumnChunk, ParquetError> {
+    let field = schema.field(column);
+    let alone = Arc::new(Schema::new(vec![field.clone()]));
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties.clone())
+        .with_skip_arrow_metadata(true);
+    let file = ArrowWriter::try_new_with_options(std::io::sink(), alone, options)?;
+    let (_, factory) = file.into_serialized_writer()?;
+    let mut writers = factory.create_column_writers(0)?;
+    let (Some(mut writer), true) = (writers.pop(), writers.is_empty()) else {
+        let what = format!("the column {} does not have exactly one leaf", field.name());
+        return Err(ParquetError::General(what));
+    };
+    for array in picked.column(column, field) {
+        for leaf in compute_leaves(field, &array)? {
+            writer.write(&leaf)?;
+        }
+    }
+    writer.close()
 }
 
 fn properties(

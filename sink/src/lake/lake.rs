@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use event::{AlertId, Span};
+use event::{AlertId, Rows, Span};
 use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::commit::{Commit, Contents, Lane, StateChange};
 use super::dedup::Window;
@@ -32,6 +33,7 @@ pub struct Lake {
     store: LakeStore,
     lane: Lane,
     pending: Option<Pending>,
+    encoders: Arc<rayon::ThreadPool>,
     /// Held while the lake is open; see [`LakeStore`].
     _lock: Option<File>,
 }
@@ -42,6 +44,7 @@ struct Pending {
     commit: Box<Commit>,
     spans: Vec<Span>,
     alert_ids: Vec<AlertId>,
+    spent: Vec<Rows>,
 }
 
 /// What a process needs to go on where the one before it stopped.
@@ -62,14 +65,19 @@ pub struct Recovered {
 }
 
 /// An epoch that is in the lake: acknowledge its spans now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Committed {
     pub epoch: u64,
     /// As they were given.
     pub spans: Vec<Span>,
     pub files: Vec<DataFile>,
     pub alert_ids: Vec<AlertId>,
+    /// The rows that were given, emptied: their buffers can be filled again.
+    pub spent: Vec<Rows>,
 }
+
+/// The most threads that build files.
+const ENCODERS_MAX: usize = 8;
 
 impl Lake {
     /// Opens the lane for writing: finds where it stands, removes what a crash left, loads the window
@@ -108,7 +116,7 @@ impl Lake {
             swept: files,
             took_over,
         };
-        Ok((Self { store, lane, pending: None, _lock: lock }, recovered))
+        Ok((Self { store, lane, pending: None, encoders: encoders()?, _lock: lock }, recovered))
     }
 
     /// The epoch that the next commit writes.
@@ -157,8 +165,7 @@ impl Lake {
             return Err(Error::new(Kind::Unfinished, what));
         }
         if parts.iter().all(Part::is_empty) {
-            let (spans, files, alert_ids) = Default::default();
-            return Ok(Committed { epoch: self.lane.head, spans, files, alert_ids });
+            return Ok(Committed { epoch: self.lane.head, ..Committed::default() });
         }
         let spans = parts.iter().flat_map(|p| &p.spans).map(|o| o.span.clone()).collect();
         let mut alert_ids: Vec<AlertId> =
@@ -174,9 +181,10 @@ impl Lake {
         };
         let namer = Namer::new(&self.lane.lane, self.next_epoch(), &self.lane.writer);
         let now = now_us();
-        let encoded = encode_all(merged, namer, now).await?;
+        let encoders = Arc::clone(&self.encoders);
+        let (encoded, spent) = encode_all(encoders, merged, namer, now).await?;
         let commit = Box::new(Commit::new(self.lane.seal(contents, encoded, now)));
-        self.pending = Some(Pending { commit, spans, alert_ids });
+        self.pending = Some(Pending { commit, spans, alert_ids, spent });
         self.retry().await
     }
 
@@ -201,12 +209,12 @@ impl Lake {
             }
             return Err(error);
         }
-        let Pending { commit, spans, alert_ids } =
+        let Pending { commit, spans, alert_ids, spent } =
             self.pending.take().expect("it was there when we began");
         let sealed = commit.sealed;
         self.lane.committed(&sealed.manifest, sealed.hash);
         let (epoch, files) = (sealed.manifest.epoch, sealed.manifest.files);
-        Ok(Committed { epoch, spans, files, alert_ids })
+        Ok(Committed { epoch, spans, files, alert_ids, spent })
     }
 }
 
@@ -242,28 +250,37 @@ async fn read_state(store: &LakeStore, file: &StateFile) -> Result<Option<Bytes>
     }
 }
 
-/// Plans and builds the files of an epoch on the blocking threads, several at once.
+/// The threads that build files. They live as long as the lake, so that the memory of one epoch's work
+/// serves the next.
+fn encoders() -> Result<Arc<rayon::ThreadPool>, Error> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(ENCODERS_MAX);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|n| format!("encode-{n}"))
+        .build();
+    let pool = pool.map_err(|e| Error::caused(Kind::Options, "no threads to write with", e))?;
+    Ok(Arc::new(pool))
+}
+
+/// Plans and builds the files of an epoch on the threads for it; gives the emptied rows back.
 async fn encode_all(
+    encoders: Arc<rayon::ThreadPool>,
     merged: part::Merged,
     mut namer: Namer,
     now: i64,
-) -> Result<Vec<Encoded>, Error> {
+) -> Result<(Vec<Encoded>, Vec<Rows>), Error> {
     let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
         Error::caused(Kind::Spans, "the rows of the epoch could not be made into Parquet", e)
     };
-    let jobs = tokio::task::spawn_blocking(move || plan::plan(merged, &mut namer, now))
+    let work = move || {
+        let jobs = plan::plan(merged, &mut namer, now);
+        let built: Result<Vec<_>, _> = jobs.par_iter().map(encode::encode).collect();
+        built.map(|encoded| (encoded, plan::spent(jobs)))
+    };
+    tokio::task::spawn_blocking(move || encoders.install(work))
         .await
-        .map_err(|e| failed(e.into()))?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-    futures::stream::iter(jobs)
-        .map(|job| tokio::task::spawn_blocking(move || encode::encode(&job)))
-        .buffered(threads)
-        .map(|built| match built {
-            Ok(encoded) => encoded.map_err(|e| failed(e.into())),
-            Err(panicked) => Err(failed(panicked.into())),
-        })
-        .try_collect()
-        .await
+        .map_err(|e| failed(e.into()))?
+        .map_err(|e| failed(e.into()))
 }
 
 async fn perform_all(store: &LakeStore, requests: Vec<Request>) -> Vec<Answer> {

@@ -17,7 +17,7 @@ use super::tables;
 /// a source that spreads its times over years must not cost a file per row.
 pub(super) const HOURS_MAX: usize = 512;
 /// Memory of the rows of one file; more rows of an hour are spread over several files.
-const FILE_BYTES_MAX: usize = 32 << 20;
+const FILE_BYTES_MAX: usize = 64 << 20;
 
 /// Names the files of one attempt at an epoch.
 #[derive(Clone, Debug)]
@@ -76,6 +76,18 @@ pub(super) fn plan(merged: Merged, namer: &mut Namer, now: i64) -> Vec<Job> {
     jobs
 }
 
+/// The rows of finished jobs, emptied.
+pub(super) fn spent(jobs: Vec<Job>) -> Vec<Rows> {
+    let rows = jobs.into_iter().filter_map(|job| match job.content {
+        // The last job that shares them has them alone.
+        Content::Rows { rows, .. } => Arc::into_inner(rows),
+        Content::Batches { .. } => None,
+    });
+    let mut spent: Vec<Rows> = rows.flatten().collect();
+    spent.iter_mut().for_each(Rows::clear);
+    spent
+}
+
 /// Rows with the same columns.
 type Group = (Arc<TableSchema>, Vec<Rows>);
 
@@ -109,7 +121,7 @@ fn plan_rows(
         FileKind::Alerts => schema.index_of("detected_at"),
         _ => schema.index_of("ingest_time"),
     };
-    let average = rows.iter().map(Rows::bytes).sum::<usize>()
+    let average = rows.iter().map(Rows::used_bytes).sum::<usize>()
         / rows.iter().map(Rows::len).sum::<usize>().max(1);
     let rows_max = (FILE_BYTES_MAX / average.max(1)).max(1);
     let rows = Arc::new(rows);
@@ -177,8 +189,8 @@ fn overflow(
 /// A time cell in microseconds.
 pub(super) fn time_at(rows: &Rows, column: usize, row: u32) -> Option<i64> {
     let column = rows.column(column);
-    match &column.cells {
-        Cells::Time(v) => column.set[row as usize].then(|| v[row as usize]),
+    match column.cells() {
+        Cells::Time(v) => column.is_set(row as usize).then(|| v[row as usize]),
         _ => None,
     }
 }

@@ -68,7 +68,7 @@ impl Together {
         // What is refused was said for the rules already.
         let Ok(crate::pipeline::Verdict::Stored(mapped)) = taken else { return };
         // Only the observations are of interest.
-        drop(stream.cut());
+        stream.rows.clear();
         for observation in stream.observations.drain(..) {
             self.lines.insert(observation.uid, line);
             correlator.observe(&observation);

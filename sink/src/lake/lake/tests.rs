@@ -159,7 +159,7 @@ async fn what_a_crash_left_is_swept_and_its_epoch_taken() {
     let merged = part::merge(vec![part("p", 20, 40)], lake.positions()).unwrap();
     let contents = Contents { spans: merged.spans.clone(), ..Contents::default() };
     let namer = Namer::new("main", 2, &lake.lane.writer);
-    let encoded = encode_all(merged, namer, now_us()).await.unwrap();
+    let (encoded, _) = encode_all(encoders().unwrap(), merged, namer, now_us()).await.unwrap();
     let mut commit = Commit::new(lane_of(&lake).seal(contents, encoded, now_us()));
     for _ in 0..2 {
         let Step::Do(requests) = commit.step(Vec::new()) else { panic!("it has to write") };

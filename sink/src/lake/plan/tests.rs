@@ -147,13 +147,13 @@ fn too_many_hours_go_late_to_the_hour_of_arrival() {
 #[test]
 fn large_rows_make_more_batches_and_files() {
     let mut rows = Rows::new(schema("t"));
-    let raw = "x".repeat(5 << 20);
+    let raw = "x".repeat(10 << 20);
     for i in 0..20 {
         rows.text(7, &raw);
         row(&mut rows, NINE + i, NINE, false, "u");
     }
     let files = files(Merged { tables: vec![rows], ..Merged::default() });
-    // At most 32 MiB of memory a file, counted with what the buffers reserve.
+    // At most 64 MiB of rows a file.
     let rows: Vec<u64> = files.iter().map(|f| f.file.rows).collect();
     assert_eq!(rows.iter().sum::<u64>(), 20);
     assert!(rows.iter().all(|n| (2..=6).contains(n)), "{rows:?}");
