@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::queue;
-use crate::support::{Server, column_counts, mantissa, note, ok, request, wait_until};
+use crate::support::{column_counts, mantissa, note, ok, request, wait_until};
+use servers::{Broker, Topic, free_port};
 
 fn kills() -> u32 {
     std::env::var("MANTISSA_CRASH_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
@@ -153,11 +154,7 @@ fn post(port: u16, lines: &str) -> bool {
     send().unwrap_or(false)
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn write_config(dir: &Path, port: u16, hook: SocketAddr, broker: Option<&Server>) {
+fn write_config(dir: &Path, port: u16, hook: SocketAddr, broker: Option<&Broker>) {
     std::fs::create_dir_all(dir.join("in")).unwrap();
     std::fs::write(dir.join("rule.yml"), RULE).unwrap();
     let queue = broker.map_or(String::new(), |broker| queue::config(&broker.address, TOPIC));
@@ -253,13 +250,20 @@ fn push_lines(port: u16, sent: &Sent) {
     }
 }
 
-fn queue_lines(address: &str, sent: &Sent) {
-    let producer = queue::producer(address);
+fn queue_lines(topic: &Topic, sent: &Sent) {
     let mut from = 0;
     while !sent.stop.load(Ordering::Relaxed) {
-        let lines: Vec<_> = (from..from + 20).map(|n| (n, flow("q", n))).collect();
-        let acknowledged = queue::produce(&producer, TOPIC, &lines);
-        sent.queued.lock().unwrap().extend(acknowledged);
+        // Even numbers to one partition in a batch, odd ones to the other by themselves.
+        for partition in [0, 1] {
+            let numbers: Vec<_> = (from + partition..from + 20).step_by(2).collect();
+            let lines: Vec<_> = numbers.iter().map(|n| flow("q", *n)).collect();
+            let acknowledged = match partition {
+                0 => topic.send_batch(0, &lines),
+                _ => topic.send(1, &lines),
+            };
+            let kept = numbers.iter().zip(acknowledged).filter(|(_, acknowledged)| *acknowledged);
+            sent.queued.lock().unwrap().extend(kept.map(|(n, _)| *n));
+        }
         from += 20;
         std::thread::sleep(Duration::from_millis(25));
     }
@@ -272,7 +276,7 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
     let mut random = Random(seed);
     let (port, (hook, alerts)) = (free_port(), receiver());
-    let broker = Server::broker();
+    let broker = Broker::start();
     write_config(dir, port, hook, broker.as_ref());
     let lake = dir.join("lake");
     let sent = Arc::new(Sent::default());
@@ -281,12 +285,16 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let tailing = std::thread::spawn(move || append_lines(&folder, &a));
     let pushing = std::thread::spawn(move || push_lines(port, &b));
     let queueing = broker.as_ref().map(|broker| {
-        queue::make_topic(&broker.address, TOPIC, 2);
-        let (address, sent) = (broker.address.clone(), Arc::clone(&sent));
-        std::thread::spawn(move || queue_lines(&address, &sent))
+        let (topic, sent) = (broker.topic(TOPIC, 2), Arc::clone(&sent));
+        std::thread::spawn(move || queue_lines(&topic, &sent))
     });
-    let queued_so_far =
-        || broker.as_ref().map_or(0, |broker| queue::committed(&broker.address, TOPIC, 2));
+    let queued_so_far = || {
+        let committed = |broker: &Broker| {
+            let of = |partition| broker.committed("mantissa", TOPIC, partition).unwrap_or(0);
+            of(0) + of(1)
+        };
+        broker.as_ref().map_or(0, committed)
+    };
     // How far the group had come after each life; it follows what is in the lake.
     let mut lives: Vec<i64> = vec![0];
     for life in 0..kills() {

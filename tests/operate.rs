@@ -23,22 +23,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use servers::free_port;
+
 use crate::support::{Said, mantissa, request, wait_until};
 
 const WAIT: Duration = Duration::from_secs(45);
-
-/// A port that nobody listens on. Below those that the system gives to clients, and never twice, so
-/// that it is still free when the program takes it.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let base = 12_000 + u16::try_from(std::process::id() % 15_000).expect("below 15000");
-    loop {
-        let port = base + NEXT.fetch_add(1, Ordering::Relaxed);
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
 
 /// A rule for CloudTrail events of this name.
 fn rule(name: &str) -> String {

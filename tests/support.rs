@@ -2,78 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, AsArray};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+pub use servers::{note, skipped};
+
 pub fn mantissa() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mantissa"));
     command.stdin(Stdio::null());
     command
-}
-
-/// Says that a test was skipped, past the capturing of test output; `make test` counts these lines.
-pub fn skipped(why: &str) {
-    note(&format!("SKIPPED: {why}"));
-}
-
-/// Says a line past the capturing of test output.
-pub fn note(line: &str) {
-    use std::io::Write as _;
-    // A gone standard error has nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-/// A real server on a free port of the loopback address; killed when dropped.
-pub struct Server {
-    child: Child,
-    /// `host:port`.
-    pub address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Server {
-    /// A broker that speaks the Kafka protocol and keeps everything in memory. `None`, said loudly,
-    /// when it is not installed; in CI that is a failure.
-    pub fn broker() -> Option<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the workspace");
-        let program = root.join(".deps/venv/bin/tansu");
-        if !program.exists() {
-            assert!(std::env::var_os("CI").is_none(), "scripts/test-deps.sh did not install tansu");
-            skipped("no broker; run scripts/test-deps.sh");
-            return None;
-        }
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap().to_string();
-        drop(free);
-        let url = format!("tcp://{address}");
-        let child = Command::new(program)
-            .args(["broker", "--listener-url", &url, "--advertised-listener-url", &url])
-            .args(["--storage-engine", "memory://tansu/"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the broker starts");
-        let server = Self { child, address };
-        let began = Instant::now();
-        while TcpStream::connect(&server.address).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(60), "the broker does not listen");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        Some(server)
-    }
 }
 
 /// What a finished command said.

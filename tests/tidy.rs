@@ -15,8 +15,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("detect", &["event"]),
     ("enrich", &["event"]),
     ("generate", &["event", "detect"]), // detect: its tests run the rules over a day
-    ("ingest", &["event"]),
-    ("sink", &["event", "normalize"]),
+    ("ingest", &["event", "servers"]),
+    ("sink", &["event", "normalize", "servers"]),
     ("query", &["event", "sink"]),
     ("console", &["event"]),
     (
@@ -31,8 +31,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "sink",
             "query",
             "console",
+            "servers",
         ],
     ),
+    ("servers", &[]),
     ("benches", &["event", "detect", "generate", "mantissa"]),
     ("benches-sigma", &["event", "detect"]),
 ];
@@ -107,6 +109,8 @@ fn crates_depend_on_each_other_as_the_table_says() {
             let to = dependency["name"].as_str().unwrap();
             let own = dependency["path"].is_string();
             assert!(!own || allowed.contains(&to), "`{name}` may not depend on `{to}`");
+            let for_tests = to != "servers" || dependency["kind"] == "dev";
+            assert!(for_tests, "`{name}`: `servers` is for tests only");
             let impure = IMPURE_DEPENDENCIES.contains(&to) && dependency["kind"].is_null();
             assert!(!(PURE.contains(&name) && impure), "`{name}` is pure, `{to}` is not");
         }

@@ -85,6 +85,11 @@ impl Meter {
         self.totals.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// The name of the source.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     pub fn error(&self) {
         self.errors.increment(1);
     }

@@ -22,6 +22,8 @@ pub(crate) struct Lake {
     pub resume: Arc<Mutex<HashMap<Arc<str>, Resume>>>,
     pub records: Arc<Mutex<Vec<String>>>,
     pub rejects: Arc<Mutex<Rejects>>,
+    /// How long a batch takes until it is durable.
+    pub delay: Duration,
 }
 
 /// Asks the source to stop also when a test fails; a blocking source would hold its runtime for ever.
@@ -69,6 +71,7 @@ impl Lake {
                 let start = lake.resume.lock().get(&partition).map_or(0, |resume| resume.upto);
                 let ledger = ledgers.entry(partition).or_insert_with(|| Ledger::new(start));
                 ledger.emit(&span).expect("spans touch");
+                tokio::time::sleep(lake.delay).await;
                 ledger.finish(&span).expect("each is finished once");
                 lake.commit(&envelope.batch);
                 done.finish(span);

@@ -1,44 +1,52 @@
-//! What librdkafka calls back: partitions that come and go, statistics, its log.
+//! What librdkafka calls back: partitions that come and go, statistics, its log. All of it is noted
+//! here and acted on by the polling thread; a callback decides nothing.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
-use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use crate::meter::Meter;
-
-/// How long a broker is asked for the ends of a partition.
-pub(super) const ASK: Duration = Duration::from_secs(5);
 
 /// A partition of a topic.
 pub(super) type Place = (String, i32);
 
-/// What has changed, in order; the polling thread takes it after every poll.
+/// What the group wants. It waits until it is answered by [`give`] or [`give_back`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    Assigned(Place),
-    Revoked(Place),
-    /// The position that must be read next is not there: the partition has `low` to `high`.
-    Halted {
-        place: Place,
-        wanted: u64,
-        low: i64,
-        high: i64,
-    },
+    Assign(Vec<Place>),
+    Revoke(Vec<Place>),
 }
 
 pub(super) struct Context {
     pub meter: Meter,
-    /// The next offset by partition name, from the lake and then from what was handed over.
-    pub next: Mutex<HashMap<String, u64>>,
+    /// In order; the polling thread takes them after every poll.
     pub changes: Mutex<Vec<Change>>,
+    /// Where the client last saw the end of what it reads.
+    pub ends: Mutex<HashMap<Place, i64>>,
+    /// Why the broker lets this client not in, or this client does not trust the broker.
+    pub refused: Mutex<Option<String>>,
+    /// Nobody answers any more: partitions are given back at once.
+    pub closing: AtomicBool,
+}
+
+impl Context {
+    pub fn new(meter: Meter) -> Self {
+        Self {
+            meter,
+            changes: Mutex::default(),
+            ends: Mutex::default(),
+            refused: Mutex::default(),
+            closing: AtomicBool::new(false),
+        }
+    }
 }
 
 /// The partition's name in spans.
@@ -46,32 +54,48 @@ pub(super) fn name(place: &Place) -> String {
     format!("{}-{}", place.0, place.1)
 }
 
-impl Context {
-    /// Where these partitions begin; those that cannot be read are left out.
-    pub fn begin<C: Consumer<Self>>(&self, consumer: &C, places: &[Place]) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for place in places {
-            let next = self.next.lock().get(&name(place)).copied();
-            if let Some(next) = next
-                && let Ok((low, high)) = consumer.fetch_watermarks(&place.0, place.1, ASK)
-                && !(low..=high).contains(&(next as i64))
-            {
-                let place = place.clone();
-                let halted = Change::Halted { place, wanted: next, low, high };
-                self.changes.lock().push(halted);
-                continue;
-            }
-            let offset = next.map_or(Offset::Stored, |next| Offset::Offset(next as i64));
-            if list.add_partition_offset(&place.0, place.1, offset).is_ok() {
-                self.changes.lock().push(Change::Assigned(place.clone()));
-            }
-        }
-        list
-    }
+fn places(list: &TopicPartitionList) -> Vec<Place> {
+    list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect()
 }
 
-pub(super) fn places(list: &TopicPartitionList) -> Vec<Place> {
-    list.elements().iter().map(|e| (e.topic().to_owned(), e.partition())).collect()
+/// Whether the group moves single partitions rather than all at once.
+fn is_cooperative(consumer: &BaseConsumer<Context>) -> bool {
+    matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
+}
+
+/// Answers [`Change::Assign`]: these are read from their offsets. Some of them may be left out.
+pub(super) fn give(consumer: &BaseConsumer<Context>, list: &TopicPartitionList) {
+    let done = if is_cooperative(consumer) {
+        consumer.incremental_assign(list)
+    } else {
+        consumer.assign(list)
+    };
+    report(consumer, done);
+}
+
+/// Answers [`Change::Revoke`]: these are no longer read.
+pub(super) fn give_back(consumer: &BaseConsumer<Context>, places: &[Place]) {
+    // Halted partitions were never assigned to the client.
+    let held = consumer.assignment().unwrap_or_default();
+    let mut gone = TopicPartitionList::new();
+    for (topic, number) in places {
+        if held.find_partition(topic, *number).is_some() {
+            gone.add_partition(topic, *number);
+        }
+    }
+    let done = if is_cooperative(consumer) {
+        consumer.incremental_unassign(&gone)
+    } else {
+        consumer.unassign()
+    };
+    report(consumer, done);
+}
+
+fn report(consumer: &BaseConsumer<Context>, done: Result<(), KafkaError>) {
+    if let Err(error) = done {
+        consumer.context().meter.error();
+        tracing::error!(%error, "partitions could not be taken or given back");
+    }
 }
 
 impl ConsumerContext for Context {
@@ -81,32 +105,20 @@ impl ConsumerContext for Context {
         event: RDKafkaRespErr,
         list: &mut TopicPartitionList,
     ) {
-        let cooperative = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+        let assign = event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
         let places = places(list);
-        let done = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            let list = self.begin(consumer, &places);
-            if cooperative { consumer.incremental_assign(&list) } else { consumer.assign(&list) }
-        } else {
-            self.changes.lock().extend(places.into_iter().map(Change::Revoked));
-            // Halted partitions were never assigned to the client.
-            let held = consumer.assignment().unwrap_or_default();
-            let mut gone = TopicPartitionList::new();
-            for element in list.elements() {
-                if held.find_partition(element.topic(), element.partition()).is_some() {
-                    gone.add_partition(element.topic(), element.partition());
-                }
-            }
-            if cooperative { consumer.incremental_unassign(&gone) } else { consumer.unassign() }
-        };
-        if let Err(error) = done {
-            self.meter.error();
-            tracing::error!(%error, "partitions could not be taken or given back");
+        match (assign, self.closing.load(Ordering::Relaxed)) {
+            (true, true) => give(consumer, &TopicPartitionList::new()),
+            (false, true) => give_back(consumer, &places),
+            (true, false) => self.changes.lock().push(Change::Assign(places)),
+            (false, false) => self.changes.lock().push(Change::Revoke(places)),
         }
     }
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let message = event::shown::line(message);
         match level {
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
@@ -120,16 +132,35 @@ impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
         self.meter.up(statistics.brokers.values().any(|broker| broker.state == "UP"));
         for topic in statistics.topics.values() {
-            for partition in topic.partitions.values().filter(|p| p.app_offset >= 0) {
-                let lag = partition.hi_offset.saturating_sub(partition.app_offset).max(0);
+            for partition in topic.partitions.values() {
                 let place = (topic.topic.clone(), partition.partition);
-                self.meter.lag(&name(&place), lag as u64);
+                if partition.app_offset >= 0 {
+                    let lag = partition.hi_offset.saturating_sub(partition.app_offset).max(0);
+                    self.meter.lag(&name(&place), lag as u64);
+                }
+                if partition.eof_offset >= 0 {
+                    self.ends.lock().insert(place, partition.eof_offset);
+                }
             }
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         self.meter.error();
-        tracing::warn!(%error, "{reason}");
+        let reason = event::shown::line(reason);
+        let refused = matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)
+        );
+        if refused {
+            self.meter.up(false);
+            tracing::error!(source = %self.meter.source(), "no way to the broker: {reason}");
+            *self.refused.lock() = Some(reason.into_owned());
+        } else {
+            tracing::warn!(%error, "{reason}");
+        }
     }
 }

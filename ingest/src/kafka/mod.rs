@@ -1,14 +1,19 @@
 //! Kafka and what speaks its protocol: a consumer group whose positions live in the lake.
 //!
 //! A topic partition is a partition here, `audit-0`; its position is the offset after the last message
-//! handed over. The lake's position wins over the group's committed offset, which is only a hint for
-//! others to see the lag, committed after the spans are finished. A partition whose position the
-//! broker no longer has is halted with an error: jumping over the hole would hide a loss.
+//! handed over. The lake's position wins over the group's committed offset, which follows after the
+//! spans are finished: it shows the lag, and is where another member of the group takes a partition
+//! over. A partition whose position the broker no longer has is halted with an error: jumping over the
+//! hole would hide a loss. The ends that a broker tells are never trusted alone, see `ask` and `part`.
 //!
 //! A broker that is away is waited for, for ever. When the pipeline is full, partitions are paused
 //! and polling goes on, so that the group does not take this member for dead.
 
+mod ask;
 mod context;
+mod group;
+mod part;
+mod to_end;
 mod work;
 
 use std::collections::BTreeMap;
@@ -90,7 +95,7 @@ impl KafkaOptions {
             // What librdkafka holds ahead of us; its defaults are 64 MiB and 100,000 messages.
             .set("queued.max.messages.kbytes", "8192")
             .set("queued.min.messages", "1000")
-            .set("statistics.interval.ms", "10000")
+            .set("statistics.interval.ms", if self.until_end { "1000" } else { "10000" })
             .set("reconnect.backoff.max.ms", "5000");
         for (name, value) in &self.properties {
             config.set(name, value.expose());

@@ -3,92 +3,64 @@
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use event::{LogType, PartitionKey, Span};
-use parking_lot::Mutex;
+use event::{LogType, Span};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
 use super::KafkaOptions;
-use super::context::{ASK, Change, Context, Place, name};
+use super::ask::ASK;
+use super::context::{Context, Place, name};
+use super::group::Leaving;
+use super::part::Part;
 use crate::assembler::{LINGER, now};
 use crate::emitter::Emitter;
 use crate::error::{ErrorKind, SourceError};
 use crate::finished::FinishedReceiver;
-use crate::framing::{Frames, Options, frame_whole};
-use crate::ledger::Ledger;
+use crate::framing::{Options, frame_whole};
 use crate::meter::Meter;
 use crate::source::{Shutdown, SourceContext, Summary, last_words};
 
-/// A partition that is said to be at its end and gives nothing for this long is.
-const QUIET: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 /// All partitions together hold no more than about this before it is handed over.
 const HELD_BYTES_MAX: usize = 8 << 20;
 
-struct Part {
-    key: PartitionKey,
-    ledger: Ledger,
-    frames: Frames,
-    /// The offset after the last message that was framed.
-    next: u64,
-    /// Since when something waits.
-    since: Option<Instant>,
-    assigned: bool,
-    /// Whether `next` is known, from the lake or from a message.
-    begun: bool,
-    /// For `until_end`: the end that was there at the start.
-    end: Option<u64>,
-    /// Since when the broker says that there is nothing more.
-    quiet: Option<Instant>,
-}
-
-impl Part {
-    /// Takes it up at a position; what was framed and not handed over is forgotten.
-    fn assign(&mut self, next: Option<u64>) {
-        self.forget();
-        self.assigned = true;
-        self.begun = next.is_some();
-    }
-
-    fn forget(&mut self) {
-        self.frames = Frames::default();
-        self.since = None;
-        self.next = self.ledger.emitted();
-        self.assigned = false;
-    }
-
-    /// At the end that was there at the start, or as near to it as there are messages: the marks of
-    /// transactions stand behind the last one.
-    fn is_at_end(&self) -> bool {
-        self.end.is_some_and(|end| self.next >= end)
-            || self.quiet.is_some_and(|since| since.elapsed() >= QUIET)
-    }
-
-    fn is_due(&self) -> bool {
-        self.since.is_some_and(|since| since.elapsed() >= LINGER)
-    }
-}
-
 pub(super) struct Work {
-    options: KafkaOptions,
+    pub options: KafkaOptions,
+    pub client: ClientConfig,
     log_type: LogType,
     framing: Options,
-    name: Arc<str>,
-    consumer: Arc<BaseConsumer<Context>>,
+    pub name: Arc<str>,
+    pub consumer: Arc<BaseConsumer<Context>>,
     /// By topic and number.
-    parts: HashMap<String, BTreeMap<i32, Part>>,
+    pub parts: HashMap<String, BTreeMap<i32, Part>>,
+    /// The next offset by partition name, from the lake and then from what was handed over.
+    pub next: HashMap<String, u64>,
+    pub leaving: Option<Leaving>,
     halted: Vec<String>,
     held_bytes: usize,
+    /// The time that was spent waiting for messages.
+    pub waited: Duration,
+    /// When it was last looked whether the end is reached.
+    pub looked: Instant,
     finished: Option<FinishedReceiver>,
     emitter: Option<Emitter>,
-    shutdown: Shutdown,
+    pub shutdown: Shutdown,
     runtime: Handle,
-    meter: Meter,
+    pub meter: Meter,
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        // Leaving the group waits for an answer to everything that it wants.
+        self.consumer.context().closing.store(true, Ordering::Relaxed);
+        self.let_go();
+    }
 }
 
 impl Work {
@@ -101,25 +73,27 @@ impl Work {
     ) -> Result<Self, SourceError> {
         let meter = Meter::new(&context.name);
         let next = context.resume.iter().map(|(name, resume)| (name.to_string(), resume.upto));
-        let callbacks = Context {
-            meter: meter.clone(),
-            next: Mutex::new(next.collect()),
-            changes: Mutex::default(),
-        };
-        let made: Result<BaseConsumer<_>, _> = options.client().create_with_context(callbacks);
+        let client = options.client();
+        let made: Result<BaseConsumer<_>, _> =
+            client.create_with_context(Context::new(meter.clone()));
         let consumer = made.map_err(|e| {
             SourceError::new(&context.name, ErrorKind::Config, "the client cannot be made")
                 .because(e)
         })?;
         Ok(Self {
             options,
+            client,
             log_type,
             framing,
             name: context.name,
             consumer: Arc::new(consumer),
             parts: HashMap::new(),
+            next: next.collect(),
+            leaving: None,
             halted: Vec::new(),
             held_bytes: 0,
+            waited: Duration::ZERO,
+            looked: Instant::now(),
             finished: Some(context.finished),
             emitter: Some(context.emitter),
             shutdown: context.shutdown,
@@ -132,123 +106,57 @@ impl Work {
         self.begin()?;
         let consumer = self.consumer.clone();
         while !self.shutdown.is_requested() && !self.is_at_end() {
+            let began = Instant::now();
             let polled = consumer.poll(POLL);
-            self.follow_changes();
+            self.waited += began.elapsed();
             if let Some(message) = self.judge(polled)? {
                 self.take(&message);
             }
+            self.follow_changes();
             self.send_due(false)?;
             let spans = self.finished.as_mut().and_then(FinishedReceiver::try_recv);
             if let Some(spans) = spans {
                 self.settle(&spans, CommitMode::Async);
             }
+            self.leave_when_settled();
         }
         self.send_due(true)?;
         self.end()
     }
 
     fn begin(&mut self) -> Result<(), SourceError> {
-        let name = self.name.clone();
-        let refused =
-            |e| SourceError::new(&name, ErrorKind::Refused, "the topics cannot be read").because(e);
-        if !self.options.until_end {
-            let topics: Vec<&str> = self.options.topics.iter().map(String::as_str).collect();
-            return self.consumer.subscribe(&topics).map_err(refused);
+        if self.options.until_end {
+            return self.begin_until_end();
         }
-        let mut ends = Vec::new();
-        for topic in self.options.topics.clone() {
-            let Some(found) = self.ends(&topic) else { return Ok(()) };
-            ends.extend(found);
-        }
-        let places: Vec<Place> = ends.iter().map(|(place, _)| place.clone()).collect();
-        let list = self.consumer.context().begin(&*self.consumer, &places);
-        self.consumer.assign(&list).map_err(refused)?;
-        self.follow_changes();
-        for ((topic, number), end) in ends {
-            if let Some(part) = self.part(&topic, number) {
-                part.end = Some(end);
-            }
-        }
-        Ok(())
+        let topics: Vec<&str> = self.options.topics.iter().map(String::as_str).collect();
+        self.consumer.subscribe(&topics).map_err(|e| self.refused(e))
     }
 
-    fn part(&mut self, topic: &str, number: i32) -> Option<&mut Part> {
+    pub fn refused(&self, error: KafkaError) -> SourceError {
+        let message = "the topics cannot be read";
+        SourceError::new(&self.name, ErrorKind::Refused, message).because(error)
+    }
+
+    pub fn part(&mut self, topic: &str, number: i32) -> Option<&mut Part> {
         self.parts.get_mut(topic)?.get_mut(&number)
     }
 
-    /// The partitions of a topic and where they end now, asked until the broker answers; `None` when
-    /// the source is stopped meanwhile. An empty partition has nothing to wait for.
-    fn ends(&self, topic: &str) -> Option<Vec<(Place, u64)>> {
-        loop {
-            match self.ask_ends(topic) {
-                Ok(ends) => return Some(ends),
-                Err(error) => {
-                    self.meter.up(false);
-                    self.meter.error();
-                    tracing::warn!(%error, topic, "the broker does not answer; trying again");
-                }
-            }
-            for _ in 0..10 {
-                if self.shutdown.is_requested() {
-                    return None;
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        }
-    }
-
-    fn ask_ends(&self, topic: &str) -> Result<Vec<(Place, u64)>, KafkaError> {
-        let metadata = self.consumer.fetch_metadata(Some(topic), ASK)?;
-        let mut ends = Vec::new();
-        for found in metadata.topics() {
-            if let Some(error) = found.error() {
-                return Err(KafkaError::MetadataFetch(error.into()));
-            }
-            for partition in found.partitions() {
-                let (low, high) = self.consumer.fetch_watermarks(topic, partition.id(), ASK)?;
-                let end = if low == high { 0 } else { high };
-                ends.push(((topic.to_owned(), partition.id()), u64::try_from(end).unwrap_or(0)));
-            }
-        }
-        Ok(ends)
-    }
-
-    fn is_at_end(&self) -> bool {
-        let mut parts = self.parts.values().flat_map(BTreeMap::values);
-        self.options.until_end && parts.all(Part::is_at_end)
-    }
-
-    /// The message of a poll. Errors of the connection are counted and waited out.
+    /// The message of a poll. Errors of the connection have been noted, and are waited out.
     fn judge<'a>(
-        &mut self,
+        &self,
         polled: Option<Result<BorrowedMessage<'a>, KafkaError>>,
     ) -> Result<Option<BorrowedMessage<'a>>, SourceError> {
         match polled {
             None => Ok(None),
             Some(Ok(message)) => Ok(Some(message)),
-            Some(Err(KafkaError::PartitionEOF(number))) => {
-                self.reach_end(number);
-                Ok(None)
-            }
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
                 let message = "the broker has shut this consumer out";
                 Err(SourceError::new(&self.name, ErrorKind::Refused, message).because(error))
             }
             Some(Err(error)) => {
-                self.meter.error();
-                tracing::warn!(%error, "reading from the broker; it goes on when it can");
+                tracing::debug!(%error, "reading from the broker; it goes on when it can");
                 Ok(None)
             }
-        }
-    }
-
-    /// The broker has no more of a partition. The client does not say of which topic, so with several
-    /// topics only positions count.
-    fn reach_end(&mut self, number: i32) {
-        if let [topic] = &self.options.topics[..]
-            && let Some(part) = self.parts.get_mut(topic).and_then(|parts| parts.get_mut(&number))
-        {
-            part.quiet = Some(Instant::now());
         }
     }
 
@@ -256,26 +164,18 @@ impl Work {
     fn take(&mut self, message: &BorrowedMessage<'_>) {
         let (topic, number) = (message.topic(), message.partition());
         let Ok(offset) = u64::try_from(message.offset()) else { return };
-        let Some(part) = self.parts.get_mut(topic).and_then(|parts| parts.get_mut(&number)) else {
-            return;
-        };
-        if !part.assigned {
+        let Some(part) = self.part(topic, number).filter(|part| part.is_reading()) else { return };
+        let next = part.next;
+        if part.begun && offset != next && !self.is_hole_harmless(topic, number, next, offset) {
             return;
         }
-        if part.begun && offset != part.next {
-            let next = part.next;
-            if !self.is_hole_harmless(topic, number, next, offset) {
-                return;
-            }
-        }
-        let framing = &self.framing;
-        let Some(part) = self.parts.get_mut(topic).and_then(|parts| parts.get_mut(&number)) else {
-            return;
-        };
+        let waited = self.waited;
+        let parts = self.parts.get_mut(topic);
+        let Some(part) = parts.and_then(|parts| parts.get_mut(&number)) else { return };
         let payload = message.payload().unwrap_or_default();
-        frame_whole(framing, payload, offset, &mut part.frames);
+        frame_whole(&self.framing, payload, offset, &mut part.frames);
         part.begun = true;
-        part.quiet = None;
+        part.last = waited;
         part.next = offset + 1;
         part.since.get_or_insert_with(Instant::now);
         self.held_bytes += payload.len();
@@ -302,7 +202,7 @@ impl Work {
         }
     }
 
-    fn halt(&mut self, place: Place, wanted: u64, low: i64, high: i64) {
+    pub fn halt(&mut self, place: Place, wanted: u64, low: i64, high: i64) {
         self.meter.error();
         self.meter.halted(&name(&place));
         tracing::error!(
@@ -310,53 +210,18 @@ impl Work {
             "halted: the lake ends at offset {wanted}, but the broker has {low} to {high}. Messages \
              were deleted before they were read, or the topic was made anew"
         );
-        if let Some(part) = self.part(&place.0, place.1) {
-            part.forget();
-        }
         if let Some(parts) = self.parts.get_mut(&place.0) {
             parts.remove(&place.1);
         }
+        self.pause(&place);
+        self.halted.push(format!("{} at {wanted} (broker: {low} to {high})", name(&place)));
+    }
+
+    pub fn pause(&self, place: &Place) {
         let mut list = TopicPartitionList::new();
         list.add_partition(&place.0, place.1);
         // It may not be assigned at all, which is as good.
         let _ = self.consumer.pause(&list);
-        self.halted.push(format!("{} at {wanted} (broker: {low} to {high})", name(&place)));
-    }
-
-    fn follow_changes(&mut self) {
-        let changes = std::mem::take(&mut *self.consumer.context().changes.lock());
-        for change in changes {
-            match change {
-                Change::Assigned(place) => self.assign(place),
-                Change::Revoked(place) => {
-                    tracing::info!(partition = name(&place), "given back");
-                    if let Some(part) = self.part(&place.0, place.1) {
-                        part.forget();
-                    }
-                }
-                Change::Halted { place, wanted, low, high } => self.halt(place, wanted, low, high),
-            }
-        }
-    }
-
-    fn assign(&mut self, place: Place) {
-        let partition = name(&place);
-        let next = self.consumer.context().next.lock().get(&partition).copied();
-        tracing::info!(partition, next, "taken");
-        let key = PartitionKey { source: self.name.clone(), partition: partition.into() };
-        let parts = self.parts.entry(place.0).or_default();
-        let part = parts.entry(place.1).or_insert_with(|| Part {
-            key,
-            ledger: Ledger::new(next.unwrap_or(0)),
-            frames: Frames::default(),
-            next: 0,
-            since: None,
-            assigned: false,
-            begun: false,
-            end: None,
-            quiet: None,
-        });
-        part.assign(next);
     }
 
     /// Hands over what is full or has waited long enough, or everything.
@@ -367,7 +232,8 @@ impl Work {
             let ready = parts.iter().filter(|(_, part)| {
                 part.assigned
                     && part.next > part.ledger.emitted()
-                    && (all || part.frames.is_full() || part.is_due())
+                    && part.since.is_some()
+                    && (all || part.leaving || part.frames.is_full() || part.is_due())
             });
             due.extend(ready.map(|(number, _)| (topic.clone(), *number)));
         }
@@ -394,13 +260,14 @@ impl Work {
         })?;
         self.held_bytes = self.held_bytes.saturating_sub(batch.bytes.len());
         self.meter.batch(&batch);
-        self.consumer.context().next.lock().insert(partition, upto);
+        self.next.insert(partition, upto);
         let Some(emitter) = self.emitter.clone() else { return Ok(()) };
         let sending = async move { emitter.send(batch).await };
         self.wait_paused(Box::pin(sending)).map_err(|_| SourceError::closed(&name))
     }
 
-    /// Waits for room with the partitions paused, polling so that the group sees life.
+    /// Waits for room with the partitions paused, polling so that the group sees life. What the group
+    /// wants meanwhile is answered afterwards.
     fn wait_paused<T>(&mut self, mut sending: Pin<Box<dyn Future<Output = T>>>) -> T {
         let runtime = self.runtime.clone();
         let mut wait =
@@ -416,14 +283,13 @@ impl Work {
             if let Some(Ok(message)) = consumer.poll(Duration::ZERO) {
                 self.take(&message);
             }
-            self.follow_changes();
             if let Ok(done) = wait(LINGER) {
                 break done;
             }
         };
         let mut list = TopicPartitionList::new();
         for (topic, parts) in &self.parts {
-            for number in parts.iter().filter(|(_, part)| part.assigned).map(|(n, _)| *n) {
+            for number in parts.iter().filter(|(_, part)| part.is_reading()).map(|(n, _)| *n) {
                 list.add_partition(topic, number);
             }
         }
@@ -431,7 +297,8 @@ impl Work {
         done
     }
 
-    /// Commits the offsets of finished spans, as a hint for those who look at the lag.
+    /// Commits the offsets of finished spans, for those who look at the lag and for the member of the
+    /// group that reads on.
     fn settle(&mut self, spans: &[Span], mode: CommitMode) {
         let mut list = TopicPartitionList::new();
         for span in spans {
@@ -449,8 +316,12 @@ impl Work {
                 Err(error) => tracing::error!(%error, "a finished span does not fit"),
             }
         }
+        self.commit(&list, mode);
+    }
+
+    pub fn commit(&self, list: &TopicPartitionList, mode: CommitMode) {
         if list.count() > 0
-            && let Err(error) = self.consumer.commit(&list, mode)
+            && let Err(error) = self.consumer.commit(list, mode)
         {
             tracing::debug!(%error, "the group's offsets could not be committed; the lake has them");
         }

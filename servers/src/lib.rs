@@ -1,0 +1,18 @@
+//! Real servers for tests: a broker that speaks the Kafka protocol, an S3 emulator, a TLS front, and
+//! an authority that signs certificates for one test.
+//!
+//! `scripts/test-deps.sh` installs the programs. A server listens on a free port of the loopback
+//! address, and ends when it is dropped. Where one is not installed `start` says so loudly and gives
+//! `None`; with `CI` set that is a failure. Only tests depend on this crate, never the program.
+
+mod authority;
+mod broker;
+mod bucket;
+mod front;
+mod process;
+
+pub use authority::{Authority, Identity};
+pub use broker::{Broker, Topic};
+pub use bucket::Bucket;
+pub use front::Front;
+pub use process::{free_port, note, skipped};
