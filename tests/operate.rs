@@ -13,6 +13,7 @@ mod redaction;
 mod routing;
 mod rules;
 mod sight;
+mod sources;
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};

@@ -9,11 +9,11 @@ use super::{Hook, Site, free_port};
 use crate::support::{cloudtrail, number, ok, skipped};
 
 /// A small file system, unmounted at the end.
-pub(super) struct Small(pub(super) PathBuf);
+pub struct Small(pub PathBuf);
 
 impl Small {
     /// `None` where mounting is not permitted.
-    pub(super) fn mount(at: &Path, size: &str) -> Option<Self> {
+    pub fn mount(at: &Path, size: &str) -> Option<Self> {
         std::fs::create_dir(at).unwrap();
         let mount = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
@@ -37,7 +37,7 @@ impl Drop for Small {
 }
 
 /// Writes until nothing more fits.
-pub(super) fn fill(path: &Path) {
+pub fn fill(path: &Path) {
     let mut file = std::fs::File::create(path).unwrap();
     for block in [65_536, 4_096, 512, 1] {
         while file.write_all(&vec![b'x'; block]).is_ok() {}

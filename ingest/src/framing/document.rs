@@ -111,6 +111,7 @@ impl Document {
             if self.open.bytes.len() >= self.max {
                 self.cut(base + i as u64, out);
             }
+            out.expect(self.open.bytes.len());
         } else if self.walker.state == State::Between {
             self.save(base + i as u64);
         }
@@ -356,13 +357,27 @@ impl Document {
             self.give(tail, out, refused);
         } else {
             self.open.append(tail, end - tail.len() as u64);
-            let bytes = std::mem::take(&mut self.open.bytes);
-            self.give(&bytes, out, refused);
+            let mut bytes = std::mem::take(&mut self.open.bytes);
+            self.give_buffer(&mut bytes, out, refused);
             self.open.bytes = bytes;
         }
         self.open.clear();
         self.walker.parts = 0;
         self.save(end);
+    }
+
+    /// As [`Document::give`], without a copy where there is none to be made.
+    fn give_buffer(&mut self, bytes: &mut Vec<u8>, out: &mut Frames, refused: Option<&str>) {
+        let is_log_event = self.walker.cloudwatch && self.walker.in_array;
+        if self.walker.control || is_log_event {
+            return self.give(bytes, out, refused);
+        }
+        let (at, index) = (self.walker.at, self.walker.index);
+        self.walker.index += 1;
+        match refused {
+            Some(reason) => out.reject(at, index, reason.to_owned(), std::mem::take(bytes)),
+            None => out.record_within(at, index, bytes, 0..bytes.len()),
+        }
     }
 
     fn give(&mut self, bytes: &[u8], out: &mut Frames, refused: Option<&str>) {

@@ -26,7 +26,12 @@ pub struct Frames {
     header: Option<Range<usize>>,
     pub(super) bytes_max: usize,
     pub(super) records_max: usize,
+    /// A long record comes next, and wants to be alone.
+    is_sealed: bool,
 }
+
+/// A record of this many bytes goes alone: its bytes become the batch instead of being copied into one.
+pub(super) const LONG: usize = 1 << 20;
 
 impl Default for Frames {
     /// The usual size of a batch: 1 MiB or 1,000 records.
@@ -46,11 +51,13 @@ impl Frames {
             header: None,
             bytes_max,
             records_max,
+            is_sealed: false,
         }
     }
 
     pub fn is_full(&self) -> bool {
-        self.bytes.len() + self.reject_bytes >= self.bytes_max
+        self.is_sealed
+            || self.bytes.len() + self.reject_bytes >= self.bytes_max
             || self.records.len() + self.rejects.len() >= self.records_max
     }
 
@@ -76,6 +83,28 @@ impl Frames {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         let range = start..self.bytes.len();
+        self.records.push(Record { range, at, index, header: None });
+    }
+
+    /// A record of this many bytes is coming: when it is long, what is here is handed over first, so that
+    /// it can be alone. Who frames something whole, without bounds, is never kept waiting.
+    pub(super) fn expect(&mut self, len: usize) {
+        let is_bounded = self.bytes_max != usize::MAX;
+        self.is_sealed |= len >= LONG && !self.bytes.is_empty() && is_bounded;
+    }
+
+    /// Adds a record that stands in a buffer. A long one that is alone is not copied.
+    pub(super) fn record_within(
+        &mut self,
+        at: u64,
+        index: u32,
+        buffer: &mut Vec<u8>,
+        range: Range<usize>,
+    ) {
+        if range.len() < LONG || !self.bytes.is_empty() {
+            return self.record(at, index, &buffer[range]);
+        }
+        self.bytes = std::mem::take(buffer);
         self.records.push(Record { range, at, index, header: None });
     }
 
@@ -115,6 +144,7 @@ impl Frames {
         let rejects = rejects.collect();
         self.header = None;
         self.reject_bytes = 0;
+        self.is_sealed = false;
         // The next batch will be about as large: buffers that double would take twice the memory.
         let bytes = Vec::with_capacity(self.bytes.len().min(self.bytes_max));
         let records = Vec::with_capacity(self.records.len());
@@ -147,6 +177,11 @@ impl Open {
     pub fn append(&mut self, bytes: &[u8], at: u64) {
         if self.bytes.is_empty() {
             self.at = at;
+        }
+        let (len, room) = (self.bytes.len() + bytes.len(), self.bytes.capacity());
+        if len > room && len > Self::KEEP {
+            // By a quarter, not by half of what it then is: a long record is the largest thing in memory.
+            self.bytes.reserve_exact(bytes.len().max(room / 4));
         }
         self.bytes.extend_from_slice(bytes);
     }

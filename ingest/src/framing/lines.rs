@@ -3,6 +3,8 @@
 //! CRLF ends a line as LF does, and a byte order mark at the start of the stream is no part of the
 //! first line. In `auto` a line that is itself an envelope or an array of objects is unwrapped.
 
+use std::ops::Range;
+
 use memchr::memchr;
 
 use super::document::Document;
@@ -80,6 +82,7 @@ impl Lines {
                 }
                 None => {
                     self.open.append(rest, at);
+                    out.expect(self.open.bytes.len());
                     used = input.len();
                 }
             }
@@ -102,7 +105,10 @@ impl Lines {
     /// The open line ends after these bytes.
     fn end_line(&mut self, tail: &[u8], at: u64, out: &mut Frames) {
         if self.open.bytes.is_empty() && self.open.parts == 0 {
-            return self.line(tail, out);
+            if let Some(range) = self.line(tail, out) {
+                out.record(self.line_at, 0, &tail[range]);
+            }
+            return;
         }
         self.open.append(tail, at);
         if self.open.parts > 0 {
@@ -110,38 +116,44 @@ impl Lines {
                 self.open.cut(self.line_at, self.open.parts, self.max, out);
             }
         } else {
-            let line = std::mem::take(&mut self.open.bytes);
-            self.line(&line, out);
+            let mut line = std::mem::take(&mut self.open.bytes);
+            if let Some(range) = self.line(&line, out) {
+                out.record_within(self.line_at, 0, &mut line, range);
+            }
             self.open.bytes = line;
         }
         self.open.clear();
     }
 
-    fn line(&mut self, line: &[u8], out: &mut Frames) {
+    /// A whole line that is one record, or `None` when it was nothing or something else.
+    fn line(&mut self, whole: &[u8], out: &mut Frames) -> Option<Range<usize>> {
         let at = self.line_at;
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line = if at == 0 { line.strip_prefix(BOM).unwrap_or(line) } else { line };
+        let end = whole.len() - usize::from(whole.ends_with(b"\r"));
+        let start = if at == 0 && whole.starts_with(BOM) { BOM.len() } else { 0 };
+        let line = &whole[start..end.max(start)];
         if line.iter().all(u8::is_ascii_whitespace) {
-            return;
+            return None;
         }
         if self.headers {
             if let Some(header) = flow_log_header(line) {
                 self.header = Some(header.to_owned());
-                return;
+                return None;
             }
             if let Some(header) = &self.header
                 && !line.starts_with(b"{")
             {
-                return out.record_under(header.as_bytes(), at, line);
+                out.record_under(header.as_bytes(), at, line);
+                return None;
             }
         }
         if self.unwrap && is_container(line) {
             let max = self.max;
             let document =
                 self.scratch.get_or_insert_with(|| Box::new(Document::new(Unwrap::Auto, max)));
-            return document.whole(line, at, out);
+            document.whole(line, at, out);
+            return None;
         }
-        out.record(at, 0, line);
+        Some(start..end)
     }
 }
 

@@ -300,3 +300,50 @@ proptest! {
         prop_assert_eq!(seen.len(), expected);
     }
 }
+
+/// The largest thing in memory is not copied: it is a batch by itself.
+#[test]
+fn a_long_record_goes_alone() {
+    let long = format!("{{\"x\":\"{}\"}}", "y".repeat(3 << 20));
+    for (format, input) in [
+        (Format::Auto, format!("{{\"a\":1}}\n{long}\r\n{{\"a\":2}}\n")),
+        (Format::Lines, format!("{{\"a\":1}}\n{long}\n{{\"a\":2}}\n")),
+        (Format::JsonArray, format!("[{{\"a\":1}},{long},{{\"a\":2}}]")),
+        (Format::Auto, format!("{{\"Records\":[{{\"a\":1}},{long},{{\"a\":2}}]}}")),
+    ] {
+        let options = Options { record_bytes_max: 4 << 20, ..options(format) };
+        let mut framer = Framer::new(&options);
+        let (mut frames, mut batches) = (Frames::default(), Vec::new());
+        let key = event::PartitionKey { source: "s".into(), partition: "p".into() };
+        let mut take = |frames: &mut Frames, upto: u64| {
+            let span = event::Span { key: key.clone(), after: 0, upto, state: None };
+            let batch = frames.take(span, &"t".into(), event::Timestamp(0));
+            let records = batch.records.iter().map(|r| batch.record(r).to_vec());
+            batches.push((batch.bytes.len(), records.collect::<Vec<_>>()));
+        };
+        for mut chunk in input.as_bytes().chunks(256 << 10) {
+            loop {
+                let used = framer.push(chunk, &mut frames);
+                chunk = &chunk[used..];
+                if frames.is_full() {
+                    take(&mut frames, framer.position());
+                } else if chunk.is_empty() {
+                    break;
+                }
+            }
+        }
+        while !framer.finish(&mut frames, None) {
+            take(&mut frames, framer.position());
+        }
+        take(&mut frames, framer.position());
+        let alone =
+            batches.iter().find(|(_, records)| records.contains(&long.clone().into_bytes()));
+        let (bytes, records) = alone.expect("the long record came");
+        assert!(records.len() == 1 && *bytes <= long.len() + 1, "{bytes} in {}", records.len());
+        let all: Vec<_> = batches.iter().flat_map(|(_, records)| records).collect();
+        assert_eq!(
+            (all.len(), all[0].as_slice(), all[2].as_slice()),
+            (3, &b"{\"a\":1}"[..], &b"{\"a\":2}"[..])
+        );
+    }
+}

@@ -6,12 +6,14 @@
 //! too large, 400 when it cannot be decompressed. Nothing is ever half accepted. The log is a
 //! partition like any other; its segments are deleted when they are finished.
 //!
-//! There is no TLS here: put what terminates it in front, or listen on the loopback address.
+//! With `tls` the listener speaks TLS, and with `tls.client_ca` lets only clients in whose certificate
+//! it knows. A renewed certificate is taken as soon as its files have changed.
 
 mod entry;
 mod hec;
 mod listen;
 mod serve;
+mod tls;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,6 +35,9 @@ use crate::ledger::Ledger;
 use crate::meter::Meter;
 use crate::source::{Shutdown, Source, SourceContext, Summary, last_words};
 use crate::wal::{self, Entries, Reader, Wal};
+use listen::Limited;
+use tls::Tls;
+pub use tls::TlsOptions;
 
 /// Requests that are being answered get this long when the source stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -40,6 +45,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const GATHER: Duration = Duration::from_millis(10);
 /// How often it is said how much waits, while the pipeline is full.
 const LAG_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether the certificate has changed.
+const RENEWED_EVERY: Duration = Duration::from_secs(5);
 
 /// Options of the `http` source.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -47,13 +54,15 @@ const LAG_EVERY: Duration = Duration::from_secs(1);
 pub struct HttpOptions {
     /// Address and port to listen on.
     pub listen: String,
+    /// Speak TLS.
+    pub tls: Option<TlsOptions>,
     /// Where NDJSON, JSON arrays and envelopes are posted.
     pub path: String,
     /// Where a Kubernetes API server posts audit events.
     pub k8s_audit_path: String,
     /// Tokens that are accepted as `Authorization: Bearer …` or `Authorization: Splunk …`.
     pub tokens: Vec<Secret>,
-    /// Accept requests without a token. Needed when `tokens` is empty.
+    /// Accept requests without a token. Needed when `tokens` is empty and there is no `tls.client_ca`.
     pub allow_anonymous: bool,
     /// How bodies posted to `path` are cut into records.
     pub format: Format,
@@ -77,6 +86,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8088".to_owned(),
+            tls: None,
             path: "/v1/ingest".to_owned(),
             k8s_audit_path: "/v1/k8s-audit".to_owned(),
             tokens: Vec::new(),
@@ -100,6 +110,8 @@ pub struct HttpSource {
     address: SocketAddr,
     /// Bound already, by a test that must know the port.
     listener: Option<std::net::TcpListener>,
+    sync: wal::Sync,
+    renewed_every: Duration,
 }
 
 impl HttpSource {
@@ -111,8 +123,10 @@ impl HttpSource {
                 options.listen
             ));
         };
-        if options.tokens.is_empty() && !options.allow_anonymous {
-            return refuse("give `tokens`, or say `allow_anonymous: true`".to_owned());
+        let knows_clients = options.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        if options.tokens.is_empty() && !knows_clients && !options.allow_anonymous {
+            let message = "give `tokens` or `tls.client_ca`, or say `allow_anonymous: true`";
+            return refuse(message.to_owned());
         }
         if options.tokens.iter().any(|token| token.expose().is_empty()) {
             return refuse("a token is empty".to_owned());
@@ -127,7 +141,14 @@ impl HttpSource {
         if options.path == options.k8s_audit_path {
             return refuse("`path` and `k8s_audit_path` are the same".to_owned());
         }
-        Ok(Self { options, log_type: log_type.into(), address, listener: None })
+        Ok(Self {
+            options,
+            log_type: log_type.into(),
+            address,
+            listener: None,
+            sync: std::fs::File::sync_data,
+            renewed_every: RENEWED_EVERY,
+        })
     }
 
     /// On a socket that listens already.
@@ -141,7 +162,7 @@ impl HttpSource {
         let shown = folder.display().to_string();
         let bytes_max = self.options.wal_bytes_max;
         let segment_bytes = (bytes_max / 16).clamp(1 << 20, 64 << 20);
-        let options = wal::Options { folder, segment_bytes, bytes_max };
+        let options = wal::Options { folder, segment_bytes, bytes_max, sync: self.sync };
         let finished = |name: &str| context.resume.get(name).map(|resume| resume.upto);
         let opened = Wal::open(options, finished);
         let wal = opened.map_err(|e| {
@@ -175,6 +196,13 @@ impl Source for HttpSource {
     async fn run(self: Box<Self>, context: SourceContext) -> Result<Summary, SourceError> {
         let wal = self.open_wal(&context)?;
         let name = context.name.clone();
+        let tls = self
+            .options
+            .tls
+            .as_ref()
+            .map(Tls::load)
+            .transpose()
+            .map_err(|e| SourceError::new(&name, ErrorKind::Config, format!("`tls`: {e}")))?;
         let bind = |e| SourceError::io(&name, format!("listening on {}", self.address), e);
         let listener = match self.listener {
             Some(listener) => {
@@ -190,7 +218,10 @@ impl Source for HttpSource {
         framing.record_bytes_max = self.options.record_bytes_max;
         let connections_max = self.options.connections_max;
         let service = serve::router(&self.options, wal.writer(), meter.clone());
-        let server = serve::run(listener, service, connections_max, context.shutdown.clone());
+        let renewing =
+            tls.clone().map(|tls| tokio::spawn(tls.follow(self.renewed_every, meter.clone())));
+        let listener = Limited::new(listener, connections_max, tls);
+        let server = serve::run(listener, service, context.shutdown.clone());
         let key = PartitionKey { source: context.name.clone(), partition: wal.partition.clone() };
         let pump = Pump {
             ledger: Ledger::new(upto),
@@ -208,6 +239,9 @@ impl Source for HttpSource {
         let server = tokio::spawn(server);
         let done = pump.run(context.emitter).await;
         server.abort();
+        if let Some(renewing) = renewing {
+            renewing.abort();
+        }
         done?;
         let mut summary = Summary { opened: 1, ..Summary::default() };
         meter.summarize(&mut summary);

@@ -14,7 +14,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::StreamExt;
-use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::entry::{self, Kind};
@@ -91,13 +90,7 @@ pub(super) fn router(options: &HttpOptions, writer: Writer, meter: Meter) -> Rou
 }
 
 /// Serves until the shutdown; requests under way are answered.
-pub(super) async fn run(
-    listener: TcpListener,
-    router: Router,
-    connections_max: usize,
-    mut shutdown: Shutdown,
-) {
-    let listener = Limited::new(listener, connections_max);
+pub(super) async fn run(listener: Limited, router: Router, mut shutdown: Shutdown) {
     let stop = async move { shutdown.requested().await };
     let served = axum::serve(listener, router).with_graceful_shutdown(stop).await;
     if let Err(error) = served {
@@ -211,7 +204,7 @@ impl Service {
             return Err(Refusal::TooLarge);
         }
         let mut room = self.reserve(0)?;
-        let mut bytes = Vec::new();
+        let mut bytes: Vec<u8> = Vec::new();
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk = chunk.map_err(|_| Refusal::Broken)?;
@@ -219,6 +212,10 @@ impl Service {
                 return Err(Refusal::TooLarge);
             }
             room.merge(self.reserve(chunk.len())?);
+            if bytes.len() + chunk.len() > bytes.capacity() {
+                // By a quarter: doubling would hold twice what was reserved.
+                bytes.reserve_exact(chunk.len().max(bytes.len() / 4));
+            }
             bytes.extend_from_slice(&chunk);
         }
         Ok((bytes.into(), room))

@@ -1,3 +1,6 @@
+mod durable;
+mod tls;
+
 use std::path::Path;
 
 use reqwest::{Client, RequestBuilder};
@@ -21,11 +24,16 @@ fn options(folder: &Path) -> HttpOptions {
 }
 
 fn start(lake: &Lake, options: HttpOptions) -> Server {
+    start_with(lake, options, |_| {})
+}
+
+fn start_with(lake: &Lake, options: HttpOptions, change: impl FnOnce(&mut HttpSource)) -> Server {
     // Fails when another test was first, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
-    let source = HttpSource::new("test", "t", options).unwrap().on(listener);
+    let mut source = HttpSource::new("test", "t", options).unwrap().on(listener);
+    change(&mut source);
     Server { running: lake.start(Box::new(source)), base, client: Client::new() }
 }
 

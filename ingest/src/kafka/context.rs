@@ -151,6 +151,13 @@ impl ClientContext for Context {
         }
         self.meter.error();
         let reason = event::shown::line(reason);
+        let away = matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
+        );
+        if away {
+            self.meter.up(false);
+        }
         let refused = matches!(
             error.rdkafka_error_code(),
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)
@@ -160,7 +167,7 @@ impl ClientContext for Context {
             tracing::error!(source = %self.meter.source(), "no way to the broker: {reason}");
             *self.refused.lock() = Some(reason.into_owned());
         } else {
-            tracing::warn!(%error, "{reason}");
+            tracing::warn!(source = %self.meter.source(), %error, "{reason}");
         }
     }
 }

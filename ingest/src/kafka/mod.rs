@@ -95,6 +95,8 @@ impl KafkaOptions {
             // What librdkafka holds ahead of us; its defaults are 64 MiB and 100,000 messages.
             .set("queued.max.messages.kbytes", "8192")
             .set("queued.min.messages", "1000")
+            // Of one answer, for all its partitions together; the default is 50 MiB.
+            .set("fetch.max.bytes", "8388608")
             .set("statistics.interval.ms", if self.until_end { "1000" } else { "10000" })
             .set("reconnect.backoff.max.ms", "5000");
         for (name, value) in &self.properties {

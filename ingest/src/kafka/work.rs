@@ -260,6 +260,7 @@ impl Work {
         })?;
         self.held_bytes = self.held_bytes.saturating_sub(batch.bytes.len());
         self.meter.batch(&batch);
+        self.meter.up(true);
         self.next.insert(partition, upto);
         let Some(emitter) = self.emitter.clone() else { return Ok(()) };
         let sending = async move { emitter.send(batch).await };

@@ -23,6 +23,9 @@ use tokio::sync::watch;
 pub use read::{Entries, Reader};
 pub use write::{AppendError, Writer};
 
+/// Makes what was written to a file durable. Another one than the system's is for tests.
+pub type Sync = fn(&File) -> io::Result<()>;
+
 /// Where the log is and how much it may hold.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -31,6 +34,7 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Appends are refused when all segments together hold this much.
     pub bytes_max: u64,
+    pub sync: Sync,
 }
 
 /// A segment: where it begins and how many bytes it holds.

@@ -1,7 +1,12 @@
 use super::*;
 
 fn options(folder: &Path) -> Options {
-    Options { folder: folder.to_owned(), segment_bytes: 300, bytes_max: 1 << 20 }
+    Options {
+        folder: folder.to_owned(),
+        segment_bytes: 300,
+        bytes_max: 1 << 20,
+        sync: File::sync_data,
+    }
 }
 
 fn open(folder: &Path) -> Wal {

@@ -141,7 +141,7 @@ impl Work {
         }
         let Some(file) = &mut self.file else { return Ok(()) };
         file.write_all(&self.group)?;
-        file.sync_data()?;
+        (self.shared.options.sync)(file)?;
         if let Some(last) = self.shared.segments.lock().0.back_mut() {
             last.len += self.group.len() as u64;
         }

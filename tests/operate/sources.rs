@@ -1,0 +1,130 @@
+//! Sources whose other side fails: a broker that is away, a write-ahead log on a full disk.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use servers::{Broker, Wire};
+
+use super::disk::{Small, fill};
+use super::{Site, free_port};
+use crate::queue;
+use crate::support::{column_counts, number, ok};
+
+fn flows(range: std::ops::Range<usize>) -> Vec<String> {
+    let flow = |n| {
+        format!(
+            "2 123456789012 eni-{n} 10.0.0.5 198.51.100.9 5 443 6 10 840 1763633700 1763633760 ACCEPT OK"
+        )
+    };
+    range.map(flow).collect()
+}
+
+#[test]
+fn a_broker_that_goes_and_comes_back_is_seen_and_loses_nothing() {
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let Some(broker) = Broker::start_behind(&address) else { return };
+    let wire = Wire::start(port, &broker.address);
+    let topic = broker.topic_over("flows", 2, &address, &[]);
+    let config = queue::config(&address, "flows");
+    let mut site =
+        Site::with(&format!("lake: {{url: ./lake, epoch_ms_max: 150}}\nsources:\n{config}"));
+    let up = "mantissa_source_up{source=\"queue\"}";
+    topic.produce_batch(0, &flows(0..300));
+    site.start();
+    site.wait("the first messages", |site| site.metric("mantissa_events_stored_total") == 300.0);
+    site.wait("the broker up", |site| site.metric(up) == 1.0);
+
+    wire.cut();
+    site.wait("the broker seen away", |site| site.metric(up) == 0.0);
+    assert!(site.metric("mantissa_source_errors_total{source=\"queue\"}") > 0.0);
+    assert_eq!(site.get("/livez", "").0, 200, "a restart would not help");
+    let log = std::fs::read_to_string(site.path("log")).unwrap();
+    assert!(log.contains("queue") && log.contains("brokers are down"), "{log}");
+    // Longer than a session: the group takes this member for dead.
+    std::thread::sleep(Duration::from_secs(4));
+
+    wire.mend();
+    topic.produce_batch(0, &flows(300..500));
+    topic.produce_batch(1, &flows(500..700));
+    site.wait("all messages", |site| site.metric("mantissa_events_stored_total") >= 700.0);
+    site.wait("the broker up again", |site| site.metric(up) == 1.0);
+    site.stop();
+    let have = column_counts(&site.lake(), "aws_vpcflow", "interface_id");
+    assert_eq!(have.len(), 700);
+    assert!(have.values().all(|count| *count == 1), "stored more than once");
+    ok(&["lake", "verify", "--deep", "--lake", site.lake().to_str().unwrap()]);
+}
+
+/// Posts a body; the head of the answer.
+fn post(port: u16, body: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(
+        stream,
+        "POST /v1/ingest HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.to_lowercase()
+}
+
+/// The write-ahead log is on a small disk of its own, the lake is not.
+#[test]
+fn a_log_on_a_full_disk_refuses_and_goes_on_when_there_is_room() {
+    let port = free_port();
+    let mut site = Site::with(&format!(
+        "lake: {{url: ./lake, epoch_ms_max: 150}}\nsources:\n  push:\n    log_type: aws.vpcflow\n    \
+         http: {{listen: \"127.0.0.1:{port}\", allow_anonymous: true, wal_folder: ./small/wal}}\n"
+    ));
+    let Some(small) = Small::mount(&site.path("small"), "1m") else { return };
+    site.start();
+    let lines = |from: usize| flows(from..from + 50).join("\n");
+    assert!(post(port, &lines(0)).starts_with("http/1.1 200"));
+
+    let filler = small.0.join("filler");
+    fill(&filler);
+    let (mut accepted, mut refused) = (vec![0], 0);
+    for n in 1..6 {
+        let answer = post(port, &lines(n * 50));
+        if answer.starts_with("http/1.1 200") {
+            accepted.push(n * 50);
+            continue;
+        }
+        assert!(
+            answer.starts_with("http/1.1 503") && answer.contains("retry-after: 10"),
+            "{answer}"
+        );
+        refused += 1;
+    }
+    assert!(refused >= 4, "{refused} refused");
+    assert!(site.metric("mantissa_source_errors_total{source=\"push\"}") >= f64::from(refused));
+    let log = std::fs::read_to_string(site.path("log")).unwrap();
+    assert!(log.contains("the write-ahead log cannot be written"), "{log}");
+    // kill -9 in this state: what was accepted is there, what was refused is not.
+    site.signal("-KILL");
+    site.child.take().unwrap().wait().unwrap();
+    std::fs::remove_file(&filler).unwrap();
+    site.start();
+    for n in 6..10 {
+        assert!(post(port, &lines(n * 50)).starts_with("http/1.1 200"), "there is room");
+        accepted.push(n * 50);
+    }
+    let wanted = accepted.len() * 50;
+    site.wait("every accepted line", |site| {
+        site.metric("mantissa_source_records_total{source=\"push\"}") >= 200.0
+            && number(&site.lake(), "select count(*) as n from events") >= wanted as i64
+    });
+    site.stop();
+    let have = column_counts(&site.lake(), "aws_vpcflow", "interface_id");
+    assert_eq!(have.len(), wanted);
+    for from in accepted {
+        assert!(
+            (from..from + 50).all(|n| have.get(&format!("eni-{n}")) == Some(&1)),
+            "from {from}"
+        );
+    }
+}
