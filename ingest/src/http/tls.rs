@@ -77,7 +77,7 @@ fn verifier(
         roots.add(authority).map_err(|e| TlsError::Clients(e.to_string()))?;
     }
     let built = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build();
-    Ok(built.map_err(|e| TlsError::Clients(e.to_string()))?)
+    built.map_err(|e| TlsError::Clients(e.to_string()))
 }
 
 fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {
