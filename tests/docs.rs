@@ -68,7 +68,7 @@ fn the_guide_to_a_rule_works() {
 
 #[test]
 fn the_configuration_guide_works() {
-    assert_eq!(follow("docs/configuration.md"), 2);
+    assert_eq!(follow("docs/configuration.md"), 3);
 }
 
 #[test]

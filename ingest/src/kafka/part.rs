@@ -13,8 +13,8 @@ use crate::ledger::Ledger;
 const SETTLED: Duration = Duration::from_secs(1);
 /// A partition whose end the client has seen and that gives nothing for this long is at its end.
 const QUIET: Duration = Duration::from_secs(5);
-/// The broker is asked no more often than this.
-const ASK_EVERY: Duration = Duration::from_millis(500);
+/// A partition that is past its end and does not get quiet is asked after, so often.
+const ASK_EVERY: Duration = Duration::from_secs(2);
 
 /// Where reading to the end stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,8 @@ pub(super) struct Part {
     pub begun: bool,
     /// For `until_end`: the end that was there at the start.
     pub end: Option<End>,
-    /// When the broker was last asked for a later end.
-    pub asked: Option<Instant>,
+    /// When the broker was last asked for a later end; at first, since when it is past its end.
+    asked: Option<Instant>,
     /// Read to its end; nothing more is taken.
     pub done: bool,
     /// When the last message came, by the time that was spent waiting for messages.
@@ -99,11 +99,18 @@ impl Part {
         past || (seen.is_some_and(|offset| offset >= self.next) && quiet >= QUIET)
     }
 
-    /// Past an end that is not sure, with more coming: the broker may be asked whether more was
-    /// written since.
-    pub fn may_ask_again(&self) -> bool {
-        self.end.is_some_and(|end| !end.is_sure && self.next >= end.at)
-            && self.asked.is_none_or(|asked| asked.elapsed() >= ASK_EVERY)
+    /// Past an end that is not sure, with more coming all the time: whether the broker is to be asked now
+    /// if more was written since.
+    pub fn is_to_ask_again(&mut self, now: Instant) -> bool {
+        if self.end.is_none_or(|end| end.is_sure || self.next < end.at) {
+            return false;
+        }
+        let asked = *self.asked.get_or_insert(now);
+        let is_time = now.saturating_duration_since(asked) >= ASK_EVERY;
+        if is_time {
+            self.asked = Some(now);
+        }
+        is_time
     }
 
     pub fn is_due(&self) -> bool {
@@ -123,17 +130,20 @@ mod tests {
         let second = Duration::from_secs(1);
         assert!(!part.is_at_end(100 * second, None), "nothing is known of an end");
         part.end = Some(End { at: 9, is_sure: false });
-        assert!(!part.is_at_end(100 * second, None) && !part.may_ask_again());
+        let now = Instant::now();
+        assert!(!part.is_at_end(100 * second, None) && !part.is_to_ask_again(now));
         // The client has seen an end: only marks of transactions stand between.
         assert!(!part.is_at_end(4 * second, Some(8)) && part.is_at_end(5 * second, Some(8)));
         assert!(!part.is_at_end(5 * second, Some(6)), "seen before it was read on");
         (part.next, part.last) = (9, 20 * second);
-        assert!(!part.is_at_end(20 * second, None) && part.may_ask_again());
+        assert!(!part.is_at_end(20 * second, None) && !part.is_to_ask_again(now));
+        assert!(part.is_to_ask_again(now + 2 * second), "more comes all the time");
+        assert!(!part.is_to_ask_again(now + 3 * second) && part.is_to_ask_again(now + 4 * second));
         assert!(part.is_at_end(21 * second, None));
         // More was written since, so the old end was before it.
         part.end = Some(End { at: 12, is_sure: true });
         assert!(!part.is_at_end(21 * second, None));
         part.next = 12;
-        assert!(part.is_at_end(20 * second, None) && !part.may_ask_again());
+        assert!(part.is_at_end(20 * second, None) && !part.is_to_ask_again(now + 100 * second));
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
 
-use super::ask::{self, ASK};
+use super::ask;
 use super::context::{Place, name};
 use super::part::End;
 use super::work::Work;
@@ -70,7 +70,7 @@ impl Work {
         let mut all = true;
         for place in self.open_places() {
             let seen = self.consumer.context().ends.lock().get(&place).copied();
-            let waited = self.waited;
+            let (waited, now) = (self.waited, self.looked);
             let Some(part) = self.part(&place.0, place.1) else { continue };
             if part.is_at_end(waited, seen) {
                 part.done = true;
@@ -78,7 +78,7 @@ impl Work {
                 continue;
             }
             all = false;
-            if part.may_ask_again() {
+            if part.is_to_ask_again(now) {
                 self.ask_again(&place);
             }
         }
@@ -96,9 +96,9 @@ impl Work {
     /// Past an end that is not sure: when the broker tells a later one by now, then the end at the
     /// start lies before that.
     fn ask_again(&mut self, place: &Place) {
-        let Ok((_, high)) = self.consumer.fetch_watermarks(&place.0, place.1, ASK) else { return };
+        let asked = self.consumer.fetch_watermarks(&place.0, place.1, Duration::from_secs(1));
+        let Ok((_, high)) = asked else { return };
         let Some(part) = self.part(&place.0, place.1) else { return };
-        part.asked = Some(Instant::now());
         if let (Some(end), Ok(at)) = (&mut part.end, u64::try_from(high))
             && at > end.at
         {
