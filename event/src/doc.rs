@@ -7,6 +7,8 @@
 //! Duplicate keys: every occurrence is visible, in order. A rule matches if any occurrence matches,
 //! so that repeating a key hides nothing; a column takes the first.
 
+use simdutf8::compat as utf8;
+
 use crate::json::{self, Frame, Node, Piece};
 
 /// Index of a value in its [`Doc`]. Only meaningful for the document that it came from.
@@ -72,7 +74,7 @@ impl Parser {
     /// U+FFFD, and a number beyond binary64 reads as its text.
     pub fn json<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Doc<'a>, ParseError> {
         let not_utf8 = |at| ParseError { at, reason: "not UTF-8".to_owned() };
-        let text = std::str::from_utf8(bytes).map_err(|e| not_utf8(e.valid_up_to()))?;
+        let text = utf8::from_utf8(bytes).map_err(|e| not_utf8(e.valid_up_to()))?;
         let Self { nodes, unescaped, open } = self;
         nodes.clear();
         unescaped.clear();
@@ -137,8 +139,24 @@ impl<'a> Doc<'a> {
     /// The whole record.
     pub const ROOT: NodeId = NodeId(0);
 
-    /// The value at a node.
+    /// The record as text, where it is JSON; empty where it is not.
+    pub fn source(&self) -> &'a str {
+        self.text
+    }
+
+    /// The text at a node, if it holds text. Two registers, where [`Doc::value`] takes a detour through
+    /// memory.
     #[inline]
+    pub fn text(&self, node: NodeId) -> Option<&'a str> {
+        match self.nodes[node.0 as usize] {
+            Node::Text(piece) | Node::Key(piece) => Some(cut(self.text, piece)),
+            Node::Unescaped(piece) | Node::UnescapedKey(piece) => Some(cut(self.unescaped, piece)),
+            _ => None,
+        }
+    }
+
+    /// The value at a node.
+    #[inline(always)]
     pub fn value(&self, node: NodeId) -> Value<'a> {
         match self.nodes[node.0 as usize] {
             Node::Text(piece) | Node::Key(piece) => Value::Str(cut(self.text, piece)),

@@ -41,6 +41,8 @@ use health::Sources;
 const INTAKE_BATCHES_MAX: usize = 64;
 /// Bytes of batches between sources and workers.
 const INTAKE_BYTES_MAX: usize = 8 << 20;
+/// Epochs whose buffers are kept for the next: one fills while the one before is written.
+const SPARE_EPOCHS: usize = 2;
 /// From the request to stop until the process gives up; orchestrators kill after 30 s.
 const STOP_MAX: Duration = Duration::from_secs(22);
 /// How long the last alerts may take to leave.
@@ -97,7 +99,7 @@ pub async fn run_with(
     let epochs = Epochs {
         lake,
         epoch_max: Duration::from_millis(plan.lake.epoch_ms_max),
-        epoch_bytes_max: usize::try_from(plan.lake.epoch_bytes_max).unwrap_or(usize::MAX),
+        epoch_bytes_max: epoch_bytes_max(&plan),
         finished,
         tally: tally.clone(),
         trouble,
@@ -115,6 +117,10 @@ pub async fn run_with(
     let (tally, sources) = (tally?, sources?);
     let read_before = sources.values().flat_map(|s| s.read_before_names.clone()).collect();
     Ok(Outcome { tally, sources, read_before })
+}
+
+fn epoch_bytes_max(plan: &Plan) -> usize {
+    usize::try_from(plan.lake.epoch_bytes_max).unwrap_or(usize::MAX / SPARE_EPOCHS)
 }
 
 /// Makes the folder for its owner only: what is in it is not redacted. One that is there stays as it is.
@@ -163,7 +169,7 @@ fn shared(
     Arc::new(Shared {
         detection: ArcSwap::from_pointee(detection),
         window,
-        spare: Spare::new(usize::try_from(plan.lake.epoch_bytes_max).unwrap_or(usize::MAX)),
+        spare: Spare::new(SPARE_EPOCHS * epoch_bytes_max(plan)),
         alerts: Arc::new(ToOutbox {
             outbox: outbox.clone(),
             wake: dispatcher.notifier(),

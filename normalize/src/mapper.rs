@@ -136,9 +136,7 @@ impl Mapper {
     ) -> Result<Mapped, Reject> {
         let plan = &*self.plan;
         if let Some(column) = plan.raw {
-            let raw = std::str::from_utf8(meta.raw)
-                .map_err(|e| Reject::map(format!("not UTF-8 at byte {}", e.valid_up_to())))?;
-            rows.text(column, raw);
+            rows.text(column, raw_text(doc, meta.raw)?);
         }
         let mut scratch = self.scratch.take();
         let mapped = plan.fill(doc, slots, meta, rows, &mut scratch);
@@ -148,6 +146,16 @@ impl Mapper {
         self.scratch.set(scratch);
         Ok(mapped)
     }
+}
+
+/// The record's bytes as text. Those of a JSON document were looked at when it was parsed.
+fn raw_text<'r>(doc: &Doc<'r>, raw: &'r [u8]) -> Result<&'r str, Reject> {
+    let source = doc.source();
+    if std::ptr::eq(source.as_bytes(), raw) {
+        return Ok(source);
+    }
+    std::str::from_utf8(raw)
+        .map_err(|e| Reject::map(format!("not UTF-8 at byte {}", e.valid_up_to())))
 }
 
 impl Plan {
@@ -281,20 +289,23 @@ impl Target<FieldId> {
     ) -> bool {
         let Scratch { made, printed, .. } = scratch;
         for text in &step.constant {
-            self.put(doc, Value::Str(text), rows, printed);
+            self.put_text(text, doc, rows, printed);
         }
         if let Some(Take::Join(with)) = &step.take {
             join(step, with, doc, slots, made, printed);
-            return self.put_mapped(step, doc, Value::Str(made), rows, printed);
+            return self.put_mapped(step, made, doc, rows, printed);
         }
         let mut any = !step.constant.is_empty();
         for field in &step.from {
-            for value in slots.values(doc, *field) {
-                let taken = match &step.take {
-                    Some(take) => take.apply(doc, value, made),
-                    None => Some(value),
+            for node in slots.nodes(*field) {
+                any |= match (&step.take, doc.text(node)) {
+                    (None, Some(text)) => self.put_mapped(step, text, doc, rows, printed),
+                    (None, None) => self.put_value(step, doc, doc.value(node), rows, printed),
+                    (Some(take), _) => match take.apply(doc, doc.value(node), made) {
+                        Some(value) => self.put_value(step, doc, value, rows, printed),
+                        None => false,
+                    },
                 };
-                any |= taken.is_some_and(|v| self.put_mapped(step, doc, v, rows, printed));
                 if any && self.column_type != ColumnType::TextList {
                     return true;
                 }
@@ -306,8 +317,8 @@ impl Target<FieldId> {
         any
     }
 
-    /// Sets the column to what the step's table makes of a value.
-    fn put_mapped(
+    /// Sets the column to what the step makes of a value.
+    fn put_value(
         &self,
         step: &Step<FieldId>,
         doc: &Doc<'_>,
@@ -315,17 +326,58 @@ impl Target<FieldId> {
         rows: &mut Rows,
         printed: &mut Printer,
     ) -> bool {
+        if let Value::Str(text) = value {
+            return self.put_mapped(step, text, doc, rows, printed);
+        }
         let Some(table) = &step.table else {
             return self.put(doc, value, rows, printed);
         };
-        let Some(found) = printed.text(doc, value).and_then(|text| table.get(text)) else {
-            return false;
-        };
+        match printed.text(doc, value).and_then(|text| table.get(text)) {
+            Some(found) => self.put_all(found, doc, rows, printed),
+            None => false,
+        }
+    }
+
+    /// Sets the column to what the step makes of a text.
+    fn put_mapped(
+        &self,
+        step: &Step<FieldId>,
+        text: &str,
+        doc: &Doc<'_>,
+        rows: &mut Rows,
+        printed: &mut Printer,
+    ) -> bool {
+        match &step.table {
+            None => self.put_text(text, doc, rows, printed),
+            Some(_) if text.is_empty() => false,
+            Some(table) => match table.get(text) {
+                Some(found) => self.put_all(found, doc, rows, printed),
+                None => false,
+            },
+        }
+    }
+
+    fn put_all(
+        &self,
+        texts: &[String],
+        doc: &Doc<'_>,
+        rows: &mut Rows,
+        printed: &mut Printer,
+    ) -> bool {
         let mut any = false;
-        for text in found {
-            any |= self.put(doc, Value::Str(text), rows, printed);
+        for text in texts {
+            any |= self.put_text(text, doc, rows, printed);
         }
         any
+    }
+
+    /// As [`Self::put`], for a text; the usual case.
+    #[inline]
+    fn put_text(&self, text: &str, doc: &Doc<'_>, rows: &mut Rows, printed: &mut Printer) -> bool {
+        match self.column_type {
+            ColumnType::Text | ColumnType::TextList => !text.is_empty() && self.add(text, rows),
+            _ => self.put(doc, Value::Str(text), rows, printed),
+        }
     }
 
     /// Sets the column if the value is of its type; a value of another type stays in `raw`.
@@ -333,7 +385,7 @@ impl Target<FieldId> {
         let column = self.column;
         match self.column_type {
             ColumnType::Text | ColumnType::TextList => match printed.text(doc, value) {
-                Some(text) => self.put_text(text, rows),
+                Some(text) => self.add(text, rows),
                 None => false,
             },
             ColumnType::Int => integer(value).map(|n| rows.int(column, n)).is_some(),
@@ -345,7 +397,8 @@ impl Target<FieldId> {
         }
     }
 
-    fn put_text(&self, text: &str, rows: &mut Rows) -> bool {
+    /// Sets or extends a column of text.
+    fn add(&self, text: &str, rows: &mut Rows) -> bool {
         if self.column_type == ColumnType::TextList {
             add_item(rows, self.column, text);
         } else {

@@ -45,7 +45,7 @@ impl Default for LakeOptions {
             s3: S3Options::default(),
             lane: "main".into(),
             epoch_ms_max: 30_000,
-            epoch_bytes_max: 32 << 20,
+            epoch_bytes_max: 24 << 20,
             late_after_hours: 7 * 24,
             dedup_hours: 24,
             dedup_entries_max: 2_000_000,
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn options_have_defaults_and_refuse_unknown_keys() {
         let options: LakeOptions = serde_json::from_str(r#"{"url":"x","epoch_ms_max":5}"#).unwrap();
-        assert_eq!((options.epoch_ms_max, options.epoch_bytes_max), (5, 32 << 20));
+        assert_eq!((options.epoch_ms_max, options.epoch_bytes_max), (5, 24 << 20));
         assert!(serde_json::from_str::<LakeOptions>(r#"{"epoch_ms":5}"#).is_err());
     }
 }
