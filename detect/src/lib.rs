@@ -14,6 +14,7 @@ pub mod cases;
 pub mod correlate;
 pub mod diagnostic;
 pub mod engine;
+pub mod explain;
 pub mod fold;
 pub mod ip;
 pub mod ir;

@@ -50,7 +50,13 @@ pub fn item_holds(item: &Item, bound: &Bound, doc: &Doc<'_>) -> bool {
     })
 }
 
-fn reference_holds(r: &FieldRef, values: &[Seen<'_>], bound: &Bound, doc: &Doc<'_>) -> bool {
+/// Whether some of the values compare as wanted to some value of the other field.
+pub(crate) fn reference_holds(
+    r: &FieldRef,
+    values: &[Seen<'_>],
+    bound: &Bound,
+    doc: &Doc<'_>,
+) -> bool {
     let others = find(doc, &bound.field(&r.field).candidates);
     others.values.iter().map(|node| Seen::new(doc.value(*node))).any(|other| {
         values.iter().any(|value| match numbers(value, &other) {
