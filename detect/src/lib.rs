@@ -27,6 +27,7 @@ mod resolve;
 pub mod rule_set;
 pub mod time_part;
 pub mod value;
+pub mod witness;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
