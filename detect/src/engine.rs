@@ -249,6 +249,19 @@ fn decide(rule: &Rule, parts: &[Expr], missing: &[&str], decisive: bool) -> Opti
     certain.then_some(!decisive)
 }
 
+/// What a matcher has just done for an event, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Begun,
+    /// Everything that is looked at for all rules together.
+    Read,
+    /// One rule, by its number in the group. Only rules that something in the event speaks for are tried.
+    Tried {
+        rule: u32,
+        holds: bool,
+    },
+}
+
 /// Evaluates a group on one event after the other. One per worker thread.
 #[derive(Debug)]
 pub struct Matcher {
@@ -260,15 +273,44 @@ impl Matcher {
     /// Replaces `hits` by the rules that hold for the document, ascending. `slots` were filled from
     /// the same document with the fields that the group was bound to.
     pub fn matches(&mut self, doc: &Doc<'_>, slots: &Slots, hits: &mut Vec<u32>) {
+        self.run(doc, slots, hits, |_| {});
+    }
+
+    /// As [`Matcher::matches`], telling `told` of each step, for whoever holds a clock.
+    pub fn matches_in_steps(
+        &mut self,
+        doc: &Doc<'_>,
+        slots: &Slots,
+        hits: &mut Vec<u32>,
+        told: &mut dyn FnMut(Step),
+    ) {
+        self.run(doc, slots, hits, told);
+    }
+
+    #[inline]
+    fn run(
+        &mut self,
+        doc: &Doc<'_>,
+        slots: &Slots,
+        hits: &mut Vec<u32>,
+        mut told: impl FnMut(Step),
+    ) {
         hits.clear();
         let Group { rules, bound, program, .. } = &*self.group;
         match program {
             Some(program) => {
-                matcher::matches(program, bound, &mut self.scratch, doc, slots, hits);
+                matcher::matches(program, bound, &mut self.scratch, (doc, slots), hits, told);
             }
             None => {
-                let holding = rules.iter().zip(0..).filter(|(r, _)| oracle::holds(r, bound, doc));
-                hits.extend(holding.map(|(_, index)| index));
+                told(Step::Begun);
+                told(Step::Read);
+                for (rule, index) in rules.iter().zip(0..) {
+                    let holds = oracle::holds(rule, bound, doc);
+                    if holds {
+                        hits.push(index);
+                    }
+                    told(Step::Tried { rule: index, holds });
+                }
             }
         }
     }

@@ -31,7 +31,7 @@ pub mod witness;
 pub mod yaml;
 
 pub use diagnostic::{Diagnostic, Severity};
-pub use engine::{Bound, BoundField, DeadField, Engine, Group, Matcher};
+pub use engine::{Bound, BoundField, DeadField, Engine, Group, Matcher, Step};
 pub use ir::{Correlation, Expr, Item, ItemId, Position, Rule, RuleLogSource, Test};
 pub use parse::Placeholders;
 pub use rule_set::RuleSet;

@@ -7,7 +7,7 @@ use memchr::memmem::Finder;
 
 use super::compile::{Atom, FieldAt, Node, Program};
 use super::index::AtomId;
-use crate::engine::Bound;
+use crate::engine::{Bound, Step};
 use crate::fold::fold_char;
 use crate::ir::{FieldRef, Shape, Test};
 use crate::value::Seen;
@@ -107,15 +107,17 @@ impl Scratch {
     }
 }
 
-/// Appends to `hits` the rules that hold, ascending.
+/// Appends to `hits` the rules that hold, ascending. `told` hears of each step; the compiler leaves out
+/// one that does nothing.
 pub(crate) fn matches(
     program: &Program,
     bound: &Bound,
     scratch: &mut Scratch,
-    doc: &Doc<'_>,
-    slots: &Slots,
+    (doc, slots): (&Doc<'_>, &Slots),
     hits: &mut Vec<u32>,
+    mut told: impl FnMut(Step),
 ) {
+    told(Step::Begun);
     scratch.begin(program);
     let mut run = Run { program, bound, scratch, doc, slots };
     for field in &program.eager {
@@ -123,10 +125,13 @@ pub(crate) fn matches(
     }
     let mut candidates = std::mem::take(&mut run.scratch.marks.candidates);
     candidates.sort_unstable();
+    told(Step::Read);
     for rule in &candidates {
-        if run.holds(program.roots[*rule as usize]) {
+        let holds = run.holds(program.roots[*rule as usize]);
+        if holds {
             hits.push(*rule);
         }
+        told(Step::Tried { rule: *rule, holds });
     }
     scratch.marks.candidates = candidates;
 }
