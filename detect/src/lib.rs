@@ -25,6 +25,7 @@ pub mod oracle;
 pub mod parse;
 mod resolve;
 pub mod rule_set;
+pub mod schema;
 pub mod time_part;
 pub mod value;
 pub mod witness;

@@ -24,6 +24,13 @@ use detection::Selections;
 pub use meta::meant;
 pub use report::Report;
 
+/// The closed sets of words that the parser knows, for whoever describes them.
+pub mod words {
+    pub use super::correlation::TYPES as CORRELATIONS;
+    pub use super::meta::{LEVELS, RELATIONS, STATUSES};
+    pub use super::modifier::names as modifiers;
+}
+
 /// Larger files than this are refused unread.
 const FILE_BYTES_MAX: usize = 4 << 20;
 /// A rule may have this many items, counted once for each place where they are used.

@@ -121,6 +121,8 @@ pub struct Term {
 }
 
 impl Operator {
+    pub const ALL: [Self; 6] = [Self::Gt, Self::Gte, Self::Lt, Self::Lte, Self::Eq, Self::Neq];
+
     /// Sigma's word.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -42,7 +42,8 @@ pub struct DraftAlias {
 
 const KEYS: &[&str] =
     &["type", "rules", "group-by", "timespan", "condition", "aliases", "generate"];
-const TYPES: &[&str] = &[
+/// What the `type` of a correlation may be.
+pub const TYPES: &[&str] = &[
     "event_count",
     "value_count",
     "value_sum",
@@ -51,8 +52,6 @@ const TYPES: &[&str] = &[
     "temporal",
     "temporal_ordered",
 ];
-const OPERATORS: [Operator; 6] =
-    [Operator::Gt, Operator::Gte, Operator::Lt, Operator::Lte, Operator::Eq, Operator::Neq];
 /// More alternatives than this are refused.
 const TERMS_MAX: usize = 256;
 
@@ -361,10 +360,10 @@ fn threshold(
     let mut found = Vec::new();
     let mut failed = false;
     for (key, value) in node.pairs() {
-        let Some(operator) = OPERATORS.iter().find(|op| op.as_str() == key.text()) else {
+        let Some(operator) = Operator::ALL.iter().find(|op| op.as_str() == key.text()) else {
             let other = matches!(key.text(), "field" | "percentile");
             if !other {
-                let known = OPERATORS.iter().map(|op| op.as_str());
+                let known = Operator::ALL.iter().map(|op| op.as_str());
                 let hint = nearest(key.text(), known.chain(["field", "percentile"]));
                 let message = format!("`{}` is not a part of a condition", key.text());
                 report.error(key.at, key.text(), message, hint.map(meta::meant));

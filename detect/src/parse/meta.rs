@@ -36,9 +36,13 @@ const KNOWN: &[&str] = &[
     "filter",
 ];
 
-const STATUSES: &[&str] = &["stable", "test", "experimental", "deprecated", "unsupported"];
-const LEVELS: &[&str] = &["informational", "low", "medium", "high", "critical"];
-const RELATIONS: &[&str] = &["derived", "obsolete", "merged", "renamed", "similar", "correlation"];
+/// What `status` may be.
+pub const STATUSES: &[&str] = &["stable", "test", "experimental", "deprecated", "unsupported"];
+/// What `level` may be.
+pub const LEVELS: &[&str] = &["informational", "low", "medium", "high", "critical"];
+/// What the `type` of a related rule may be.
+pub const RELATIONS: &[&str] =
+    &["derived", "obsolete", "merged", "renamed", "similar", "correlation"];
 
 /// The part that travels with alerts. `fallback_id` names a rule that has no id.
 pub fn info(doc: &Node, fallback_id: &str, report: &mut Report<'_>) -> RuleInfo {

@@ -103,6 +103,11 @@ const MODIFIERS: &[(&str, Modifier)] = &[
     ("cased", Modifier::Cased),
 ];
 
+/// Every modifier, synonyms too.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MODIFIERS.iter().map(|(name, _)| *name)
+}
+
 /// Reads a chain. On any fault the plan is not to be used.
 pub fn plan(names: &[&str]) -> Result<Plan, Vec<Fault>> {
     let mut plan =
