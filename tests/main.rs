@@ -11,6 +11,7 @@
 //! - `queue`: a topic of a real broker, read to its end;
 //! - `rules`: checking, testing and evaluating Sigma rules;
 //! - `s3`: the lake in a bucket;
+//! - `tell`: what rules tell about themselves;
 //! - `docs`: commands in the documentation run as printed.
 //!
 //! Tests that need a server install and start a real one (`scripts/test-deps.sh`) and print `SKIPPED`
@@ -28,4 +29,5 @@ mod queue;
 mod rules;
 mod s3;
 mod support;
+mod tell;
 mod tidy;

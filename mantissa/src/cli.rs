@@ -25,8 +25,11 @@ pub enum Command {
     Run(Run),
     /// Check a configuration file: everything is resolved and compiled, nothing is started.
     Check(ConfigFile),
-    /// Print the JSON Schema of the configuration file.
-    Schema,
+    /// Print the JSON Schema of the configuration file, or of what stands beside it.
+    Schema {
+        #[arg(long = "for", value_enum, default_value_t = SchemaOf::Config)]
+        of: SchemaOf,
+    },
     /// Read files or standard input into a lake, without a configuration file.
     Ingest(Ingest),
     /// Print the common columns of each line of a file.
@@ -51,6 +54,18 @@ pub enum Command {
     Generate(Generate),
     /// Show the product: a generated day through the real pipeline, attacks found and missed.
     Demo(Demo),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaOf {
+    /// `mantissa.yaml`.
+    Config,
+    /// A Sigma rule or correlation.
+    Rule,
+    /// A Sigma filter.
+    Filter,
+    /// One line of the cases beside a rule.
+    Case,
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +146,113 @@ pub enum Rules {
     },
     /// Evaluate rules on the events of a file; one NDJSON line a match.
     Eval(RulesEval),
+    /// Why a rule matches an event or does not: every part's verdict, what was seen, and the smallest
+    /// change that would have made it match.
+    Explain(RulesExplain),
+    /// Make an event that a rule matches, and one that it nearly matches.
+    Witness(RulesWitness),
+    /// How often each rule matches the events of a file, how often it has to be looked at, and what part of
+    /// the time it takes.
+    Stats(RulesStats),
+    /// Which matches appear and which vanish when one set of rules takes the place of another.
+    Diff(RulesDiff),
+    /// The fields that rules need, where each log type has them, and which rules can never match.
+    Fields {
+        /// Files or folders. Default: the rules that come with the program.
+        #[arg(conflicts_with = "config")]
+        paths: Vec<PathBuf>,
+        /// The rules of this configuration file, in the log types of its sources.
+        #[arg(short, long)]
+        config: Option<PathBuf>,
+        /// Only in this log type. May be given several times.
+        #[arg(long)]
+        log_type: Vec<String>,
+        /// Log types of your own: files or folders.
+        #[arg(long)]
+        log_types: Vec<PathBuf>,
+        /// Only rules that cannot see everything they ask for.
+        #[arg(long)]
+        only_faulty: bool,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+}
+
+/// How the fields that rules name are found in events.
+#[derive(Debug, Args)]
+pub struct EventsAre {
+    /// The events are of this log type: it is decoded, and its aliases apply.
+    #[arg(long, conflicts_with = "product")]
+    pub log_type: Option<String>,
+    /// Log types of your own: files or folders.
+    #[arg(long)]
+    pub log_types: Vec<PathBuf>,
+    /// The events' log source; fields are taken as they are.
+    #[arg(long)]
+    pub product: Option<String>,
+    #[arg(long, requires = "product")]
+    pub category: Option<String>,
+    #[arg(long, requires = "product")]
+    pub service: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct RulesWitness {
+    /// A file or folder of rules, or the id of a rule that comes with the program.
+    pub rule: String,
+    /// More rule files or folders: their filters apply.
+    #[arg(long)]
+    pub with: Vec<PathBuf>,
+    #[command(flatten)]
+    pub events: EventsAre,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
+pub struct RulesStats {
+    /// Files or folders. Default: the rules that come with the program.
+    pub paths: Vec<PathBuf>,
+    /// Events, one a line; `-` is standard input.
+    #[arg(required = true)]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub events: EventsAre,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct RulesDiff {
+    /// File or folder of the rules as they are.
+    pub before: PathBuf,
+    /// File or folder of the rules as they are to be.
+    pub after: PathBuf,
+    /// Events, one a line; `-` is standard input.
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub events: EventsAre,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub struct RulesExplain {
+    /// A file of rules, or the id of a rule that comes with the program.
+    pub rule: String,
+    /// A file with one event; `-` is standard input.
+    pub event: PathBuf,
+    /// The event is this line of the file, counted from 0 as `rules eval` does.
+    #[arg(long)]
+    pub line: Option<usize>,
+    /// More rule files or folders: their filters apply.
+    #[arg(long)]
+    pub with: Vec<PathBuf>,
+    #[command(flatten)]
+    pub events: EventsAre,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
 }
 
 #[derive(Debug, Args)]

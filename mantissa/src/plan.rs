@@ -115,7 +115,8 @@ fn check_correlation(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn unknown_log_type(catalog: &Catalog, unknown: &str) -> String {
+/// What to say about a log type that is not there.
+pub fn unknown_log_type(catalog: &Catalog, unknown: &str) -> String {
     let names: Vec<&str> = catalog.names().collect();
     let nearest = names.iter().min_by_key(|name| distance(unknown, name));
     let hint = nearest.filter(|name| distance(unknown, name) <= name.len().div_ceil(3));

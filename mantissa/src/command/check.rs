@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use crate::cli::ConfigFile;
+use detect::schema;
+
+use crate::cli::{ConfigFile, SchemaOf};
 use crate::config::{self, Config};
 use crate::{plan, report};
 
@@ -28,9 +30,14 @@ pub fn check(args: &ConfigFile) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Prints the JSON Schema of the configuration.
-pub fn schema() -> anyhow::Result<ExitCode> {
-    let schema = schemars::schema_for!(Config);
+/// Prints a JSON Schema.
+pub fn schema(of: SchemaOf) -> anyhow::Result<ExitCode> {
+    let schema = match of {
+        SchemaOf::Config => serde_json::to_value(schemars::schema_for!(Config))?,
+        SchemaOf::Rule => schema::schema(schema::What::Rule),
+        SchemaOf::Filter => schema::schema(schema::What::Filter),
+        SchemaOf::Case => schema::schema(schema::What::Case),
+    };
     report::data(&format!("{}\n", serde_json::to_string_pretty(&schema)?))?;
     Ok(ExitCode::SUCCESS)
 }

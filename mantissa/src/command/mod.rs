@@ -28,7 +28,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
-        Command::Schema => check::schema(),
+        Command::Schema { of } => check::schema(of),
         Command::Ingest(args) => ingest::run(args),
         Command::Normalize(args) => normalize::run(&args),
         Command::Rules(args) => rules::run(args),

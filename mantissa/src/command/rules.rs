@@ -1,7 +1,13 @@
-//! `mantissa rules check|test|eval`.
+//! `mantissa rules`: each command that is more than a few lines has a file of its own.
 
 mod cases;
+mod diff;
+mod explain;
+mod fields;
+mod given;
+mod stats;
 mod together;
+mod witness;
 
 use std::collections::HashMap;
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write};
@@ -22,6 +28,22 @@ pub fn run(command: Rules) -> anyhow::Result<ExitCode> {
         Rules::Check { paths, format } => check(&paths, format),
         Rules::Test { paths, log_types } => cases::test(&paths, &log_types),
         Rules::Eval(args) => eval(&args),
+        Rules::Explain(args) => explain::explain(&args),
+        Rules::Witness(args) => witness::witness(&args),
+        Rules::Stats(args) => stats::stats(&args),
+        Rules::Diff(args) => diff::diff(&args),
+        Rules::Fields { paths, config, log_type, log_types, only_faulty, format } => {
+            let config = config.as_deref();
+            let (paths, log_type, log_types) = (&paths, &log_type, &log_types);
+            fields::fields(&fields::Question {
+                paths,
+                config,
+                log_type,
+                log_types,
+                only_faulty,
+                format,
+            })
+        }
     }
 }
 
