@@ -70,6 +70,12 @@ impl Batch {
         (self.records.len() + self.rejects.len()) as u64
     }
 
+    /// Bytes of the longest record, framed or not.
+    pub fn longest(&self) -> usize {
+        let framed = self.records.iter().map(|record| record.range.len());
+        framed.chain(self.rejects.iter().map(|reject| reject.bytes.len())).max().unwrap_or(0)
+    }
+
     /// The bytes of a record.
     pub fn record(&self, record: &Record) -> Bytes {
         self.bytes.slice(record.range.clone())

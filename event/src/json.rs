@@ -64,6 +64,7 @@ enum Reason {
     Escape,
     Hexadecimal,
     Control,
+    Nodes,
 }
 
 impl Reason {
@@ -81,12 +82,17 @@ impl Reason {
             Reason::Escape => "an unknown escape",
             Reason::Hexadecimal => "`\\u` without four hexadecimal digits",
             Reason::Control => "a control character in a string",
+            Reason::Nodes => "more than two million values and keys",
         }
     }
 }
 
 /// Deeper containers are refused: whoever walks a document may do so by recursion.
 const DEPTH_MAX: usize = 1024;
+
+/// Keys and values of one record, 16 bytes each. No log has so many; text that is made of commas would
+/// take eight times its own size in memory.
+const NODES_MAX: usize = 2_000_000;
 
 /// An open container. `len` counts the members or elements that are complete.
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +174,9 @@ impl Scan<'_> {
                 let Some(frame) = &mut inside else { return self.end(at) };
                 frame.len += 1;
                 if next == b',' {
+                    if self.nodes.len() >= NODES_MAX {
+                        return Err(self.fault(at, Reason::Nodes));
+                    }
                     at += 1;
                     if frame.object {
                         let first;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use event::Batch;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// Room taken by a batch.
-#[derive(Debug)]
-pub struct Permit(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
+/// Room taken by a batch; given back when the last copy is dropped.
+#[derive(Clone, Debug)]
+pub struct Permit(#[expect(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
 
 /// A batch and the room it takes.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Emitter {
             acquired = self.room.clone().acquire_many_owned(want) => acquired,
             () = self.queue.closed() => return Err(Closed),
         };
-        let permit = Permit(acquired.map_err(|_| Closed)?);
+        let permit = Permit(Arc::new(acquired.map_err(|_| Closed)?));
         self.queue.send(Envelope { batch, permit }).await.map_err(|_| Closed)
     }
 

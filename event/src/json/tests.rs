@@ -331,3 +331,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_text_of_commas_is_refused_before_it_takes_eight_times_its_size() {
+    let list = |items: usize| format!("[{}0]", "0,".repeat(items - 1));
+    let mut parser = Parser::default();
+    assert!(parser.json(list(NODES_MAX - 1).as_bytes()).is_ok());
+    let Err(error) = parser.json(list(NODES_MAX + 2).as_bytes()) else { panic!("it was read") };
+    assert_eq!(error.reason, "more than two million values and keys");
+    assert!(error.at < 2 * NODES_MAX + 2, "{error}");
+}

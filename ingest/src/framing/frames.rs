@@ -173,6 +173,8 @@ pub(super) struct Open {
 impl Open {
     /// Keeps a large buffer from staying with the stream for ever.
     const KEEP: usize = 1 << 20;
+    /// A record that is longer than that gets room for the longest one of usual settings.
+    const RESERVE: usize = crate::framing::RECORD_BYTES_MAX;
 
     pub fn append(&mut self, bytes: &[u8], at: u64) {
         if self.bytes.is_empty() {
@@ -180,8 +182,9 @@ impl Open {
         }
         let (len, room) = (self.bytes.len() + bytes.len(), self.bytes.capacity());
         if len > room && len > Self::KEEP {
-            // By a quarter, not by half of what it then is: a long record is the largest thing in memory.
-            self.bytes.reserve_exact(bytes.len().max(room / 4));
+            // A long record is the largest thing in memory, and growing would hold it twice. What is only
+            // reserved takes no memory.
+            self.bytes.reserve_exact(Self::RESERVE.max(room / 4).max(bytes.len()));
         }
         self.bytes.extend_from_slice(bytes);
     }

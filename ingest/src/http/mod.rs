@@ -318,8 +318,9 @@ impl Pump {
     }
 
     async fn emit(&mut self, emitter: &Emitter, entries: Entries) -> Result<(), SourceError> {
-        for (at, payload) in &entries.entries {
-            entry::frame(&self.framing, payload, *at, &mut self.frames);
+        // Not kept while the batch waits for room.
+        for (at, payload) in entries.entries {
+            entry::frame(&self.framing, &payload, at, &mut self.frames);
         }
         if let Some((at, bytes)) = entries.damaged {
             self.meter.error();

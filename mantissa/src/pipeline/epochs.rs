@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use ingest::{EmitterReceiver, FinishedSender, Shutdown};
+use ingest::{EmitterReceiver, Envelope, FinishedSender, Permit, Shutdown};
 use sink::lake::{Committed, Kind, Lake, Part, StateChange};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -54,14 +54,11 @@ pub async fn drive(
             tokio::select! {
                 biased;
                 done = open.committed() => open.finish(done?, shared)?,
-                () = due => open.cut(&mut workers, shared, false).await?,
+                () = due => open.go_on(&mut workers, shared).await?,
                 _ = second.tick() => open.tick(shared).await?,
                 envelope = intake.recv(), if !full => match envelope {
-                    Some(envelope) => {
-                        open.began.get_or_insert_with(Instant::now);
-                        shared.correlations.begun(&envelope.batch.span);
-                        workers.dispatch(envelope).await?;
-                    }
+                    Some(huge) if huge.batch.longest() >= HUGE => open.huge = Huge::Waits(huge),
+                    Some(envelope) => open.dispatch(&mut workers, shared, envelope).await?,
                     None => break,
                 },
             }
@@ -81,6 +78,21 @@ pub async fn drive(
     workers.stop();
     let tally = tally.borrow().clone();
     Ok(tally)
+}
+
+/// A batch with a record of so many bytes has the pipeline to itself until it is in the lake. On its way
+/// there are up to six copies of a record: of one at a time that is still a bounded amount.
+const HUGE: usize = 4 << 20;
+
+/// A huge batch that is taken up. Nothing else is meanwhile.
+#[derive(Default)]
+enum Huge {
+    #[default]
+    None,
+    /// For the epoch before it to be committed.
+    Waits(Envelope),
+    /// With the workers, or in the commit in flight. Its room is kept, so that the sources wait.
+    Goes(#[expect(dead_code, reason = "held, not read")] Permit),
 }
 
 /// Runs what may block.
@@ -109,6 +121,7 @@ struct Open {
     commit: Option<Commit>,
     pending: Tally,
     began: Option<Instant>,
+    huge: Huge,
     epochs: Settings,
 }
 
@@ -128,21 +141,29 @@ impl Open {
             commit: None,
             pending: Tally::default(),
             began: None,
+            huge: Huge::None,
             epochs: Settings { epoch_max, epoch_bytes_max, finished, tally, trouble },
         }
     }
 
-    /// The next epoch is full while the one before is still being committed: intake waits.
+    /// Intake waits: the next epoch is full while the one before is still being committed, or a huge batch
+    /// is on its way.
     fn is_full(&self, shared: &Shared) -> bool {
-        self.commit.is_some()
-            && shared.buffered_bytes.load(Ordering::Relaxed) >= self.epochs.epoch_bytes_max
+        let buffered = shared.buffered_bytes.load(Ordering::Relaxed);
+        !matches!(self.huge, Huge::None)
+            || (self.commit.is_some() && buffered >= self.epochs.epoch_bytes_max)
     }
 
-    /// Ready when the open epoch should be cut and no commit is in flight.
+    /// Ready when there is something to do with the open epoch and no commit is in flight.
     fn due<'s>(&self, shared: &'s Shared) -> impl Future<Output = ()> + use<'s> {
-        let began = self.began.filter(|_| self.commit.is_none());
+        let is_free = self.commit.is_none();
+        let is_huge = !matches!(self.huge, Huge::None);
+        let began = self.began.filter(|_| is_free);
         let (epoch_max, bytes_max) = (self.epochs.epoch_max, self.epochs.epoch_bytes_max);
         async move {
+            if is_free && is_huge {
+                return;
+            }
             let Some(began) = began else { return std::future::pending().await };
             loop {
                 let left = epoch_max.saturating_sub(began.elapsed());
@@ -166,6 +187,32 @@ impl Open {
         Ok(())
     }
 
+    /// Begins the epoch with a batch, or adds it.
+    async fn dispatch(
+        &mut self,
+        workers: &mut Workers,
+        shared: &Shared,
+        envelope: Envelope,
+    ) -> anyhow::Result<()> {
+        self.began.get_or_insert_with(Instant::now);
+        shared.correlations.begun(&envelope.batch.span);
+        workers.dispatch(envelope).await
+    }
+
+    /// Cuts the epoch; a huge batch waits until there is none and then has one of its own.
+    async fn go_on(&mut self, workers: &mut Workers, shared: &Arc<Shared>) -> anyhow::Result<()> {
+        match std::mem::take(&mut self.huge) {
+            Huge::Waits(envelope) if self.began.is_none() => {
+                self.huge = Huge::Goes(envelope.permit.clone());
+                self.dispatch(workers, shared, envelope).await
+            }
+            huge => {
+                self.huge = huge;
+                self.cut(workers, shared, false).await
+            }
+        }
+    }
+
     /// `ended` when no more input will come: what waited for it is certain then.
     async fn cut(
         &mut self,
@@ -186,6 +233,7 @@ impl Open {
         let (found, state) = cut.await.context("a task panicked")?;
         parts.push(found);
         if parts.iter().all(Part::is_empty) {
+            self.huge_is_done();
             return Ok(());
         }
         let Some(lake) = self.lake.take() else {
@@ -214,6 +262,7 @@ impl Open {
         shared.spare.give(committed.spent);
         self.commit = None;
         self.lake = Some(lake);
+        self.huge_is_done();
         self.pending.epochs += 1;
         self.pending.files += committed.files.len() as u64;
         self.pending.lake_bytes += committed.files.iter().map(|f| f.bytes).sum::<u64>();
@@ -224,6 +273,13 @@ impl Open {
             }
         }
         Ok(())
+    }
+
+    /// Nothing is on its way any more: intake goes on. What waits still waits.
+    fn huge_is_done(&mut self) {
+        if matches!(self.huge, Huge::Goes(_)) {
+            self.huge = Huge::None;
+        }
     }
 
     /// After intake has closed: commits what is left.
