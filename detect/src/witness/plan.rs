@@ -15,10 +15,12 @@ pub(super) fn each(
     visit: &mut dyn FnMut(&Literals) -> bool,
 ) {
     let mut steps = STEPS_MAX;
-    let mut planner = Planner { rule, visit, steps: &mut steps };
+    let mut planner = Planner { rule, visit, steps: &mut steps, depth: 0 };
     planner.go(vec![(expr, wanted)], Vec::new(), Literals::new());
 }
 
+/// Choices within each other; more would need a large stack.
+const DEPTH_MAX: usize = 400;
 /// Parts of conditions that are looked at.
 const STEPS_MAX: usize = 1_000_000;
 
@@ -28,6 +30,7 @@ struct Planner<'p> {
     rule: &'p Rule,
     visit: &'p mut dyn FnMut(&Literals) -> bool,
     steps: &'p mut usize,
+    depth: usize,
 }
 
 impl Planner<'_> {
@@ -68,10 +71,13 @@ impl Planner<'_> {
             parts.sort_by_cached_key(|part| self.trouble(part, &literals));
         }
         for part in parts {
-            if *self.steps == 0 {
+            if *self.steps == 0 || self.depth == DEPTH_MAX {
                 return true;
             }
-            if self.go(vec![(part, wanted)], choices.clone(), literals.clone()) {
+            self.depth += 1;
+            let is_enough = self.go(vec![(part, wanted)], choices.clone(), literals.clone());
+            self.depth -= 1;
+            if is_enough {
                 return true;
             }
         }

@@ -86,3 +86,21 @@ fn a_value_and_fields_below_it_stand_side_by_side() {
         assert_eq!(have, serde_json::from_str::<serde_json::Value>(fires).unwrap());
     }
 }
+
+/// Time and stack are bounded, whatever somebody writes.
+#[test]
+fn hostile_rules_end_soon() {
+    let filters = |fields: usize| {
+        let each = (0..fields).map(|n| format!("  f{n}: {{a{n}: x, b{n}: null}}\n"));
+        format!("{}  condition: not 1 of f*", each.collect::<String>())
+    };
+    let few = of(&filters(100), &str::to_owned).unwrap();
+    assert!(few.nearly.is_some());
+    assert_eq!(of(&filters(2_000), &str::to_owned), None, "given up");
+    // Every combination is a contradiction.
+    let pairs = (0..40).map(|n| format!("(s{n} or t{n}) and not s{n} and not t{n}"));
+    let parts = (0..40).map(|n| format!("  s{n}: {{a{n}: x}}\n  t{n}: {{b{n}: x}}\n"));
+    let condition = pairs.collect::<Vec<_>>().join(" and ");
+    let detection = format!("{}  condition: {condition}", parts.collect::<String>());
+    assert_eq!(of(&detection, &str::to_owned), None);
+}
