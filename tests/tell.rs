@@ -165,19 +165,38 @@ fn fields_names_what_is_needed_and_who_cannot_see() {
     let said = run(&["rules", "fields", path, "--log-type", "okta.system", "--only-faulty"]);
     check_parts(&said.out, &["4 rules in 1 log type: 0 see everything", "4 blind, 0 dead"]);
 
-    let config = folder.write(
-        "mantissa.yaml",
-        &format!(
-            "sources:\n  trail:\n    log_type: aws.cloudtrail\n    file:\n      paths: [{0}/in]\nlake:\n  \
-             url: {0}/lake\nrules:\n  builtin: false\n  paths: [{0}/rule.yml]\n",
-            path
-        ),
+    let correlation = "title: Again\ncorrelation:\n  type: value_count\n  rules: \
+                       [5f3a0b52-1d57-4f0a-9d38-0c7c1d8e7a22]\n  group-by: [sourceIPAdress]\n  \
+                       timespan: 5m\n  condition: {field: awsRegion, gte: 2}\n";
+    folder.write("again.yml", correlation);
+    let said = run(&["rules", "fields", path, "--log-type", "aws.cloudtrail"]);
+    check_parts(
+        &said.out,
+        &[
+            "Again (",
+            "  blind: events without a field that it reads never take part\n  of 5f3a0b52",
+            "  sourceIPAdress  aws.cloudtrail  never there\n",
+            "  awsRegion       aws.cloudtrail  detail.awsRegion, awsRegion\n",
+        ],
     );
+    std::fs::remove_file(folder.path("again.yml")).unwrap();
+
+    let text = format!(
+        "sources:\n  trail:\n    log_type: aws.cloudtrail\n    file:\n      paths: [{0}/in]\nlake:\n  \
+             url: {0}/lake\nrules:\n  builtin: false\n  paths: [{0}/rule.yml]\n",
+        path
+    );
+    let config = folder.write("mantissa.yaml", &text);
     let said = ok(&["rules", "fields", "--config", &config, "--format", "json"]);
     let report: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(report["log_types"], serde_json::json!(["aws.cloudtrail"]));
     let trail = report["rules"].as_array().unwrap().iter().find(|r| r["title"] == "Trail Stopped");
     assert_eq!(trail.unwrap()["state"], "ok");
+    assert!(said.err.is_empty(), "{}", said.err);
+    std::fs::write(&config, text.replace("builtin: false", "builtin: false\n  disable: [nobody]"))
+        .unwrap();
+    let said = ok(&["rules", "fields", "--config", &config]);
+    check_parts(&said.err, &["no rule has the id `nobody`"]);
 }
 
 #[test]

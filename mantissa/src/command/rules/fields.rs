@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use console::{RuleSight, RuleState};
-use detect::{Rule, RuleSet};
+use detect::{Correlation, Rule, RuleSet};
 use normalize::{Catalog, Mapping};
 use serde::Serialize;
 
@@ -42,6 +42,26 @@ struct Row {
     fields: Vec<FieldRow>,
 }
 
+/// A correlation, and what it reads of the events of its rules.
+#[derive(Serialize)]
+struct CorrelationRow {
+    id: String,
+    title: String,
+    file: String,
+    /// Events of some rule never take part for want of a field.
+    is_blind: bool,
+    fields: Vec<MemberField>,
+}
+
+/// A field that events are grouped by or that is looked at, of one rule.
+#[derive(Serialize)]
+struct MemberField {
+    /// The rule, as the correlation refers to it.
+    rule: String,
+    #[serde(flatten)]
+    field: FieldRow,
+}
+
 #[derive(Serialize)]
 struct FieldRow {
     name: String,
@@ -64,20 +84,28 @@ pub fn fields(question: &Question<'_>) -> anyhow::Result<ExitCode> {
     let sights = Reach::of(&catalog, &rules, &log_types).sights(&Silent::new());
     let rows: Vec<Row> =
         rules.rules().iter().zip(sights).map(|(rule, sight)| row(rule, sight, &mappings)).collect();
+    let correlated: Vec<CorrelationRow> =
+        rules.correlations().iter().map(|it| correlation(it, &rules, &mappings)).collect();
     let count = |state: RuleState| rows.iter().filter(|row| row.state == state).count();
     let (dead, blind) = (count(RuleState::Dead), count(RuleState::Blind));
     let is_shown = |row: &&Row| !question.only_faulty || row.state != RuleState::Ok;
     let shown: Vec<&Row> = rows.iter().filter(is_shown).collect();
+    let is_shown = |row: &&CorrelationRow| !question.only_faulty || row.is_blind;
+    let correlated: Vec<&CorrelationRow> = correlated.iter().filter(is_shown).collect();
     match question.format {
         ReportFormat::Json => {
             let document = serde_json::json!({
-                "rules": shown, "log_types": log_types, "dead": dead, "blind": blind,
+                "rules": shown, "correlations": correlated, "log_types": log_types,
+                "dead": dead, "blind": blind,
             });
             report::data(&format!("{document}\n"))?;
         }
         ReportFormat::Text => {
             for row in shown {
                 report::out(&text(row))?;
+            }
+            for row in correlated {
+                report::out(&correlation_text(row))?;
             }
             report::out(&format!(
                 "{} in {}: {} see everything they ask for, {blind} blind, {dead} dead\n",
@@ -99,7 +127,11 @@ fn look_up(question: &Question<'_>) -> anyhow::Result<(Catalog, RuleSet, BTreeSe
             extra.extend(config.log_types.iter().cloned());
             let sources = config.sources.values().map(|source| source.log_type.clone());
             configured = Some(sources.collect::<BTreeSet<_>>());
-            plan::rules(&config.rules)?.rules
+            let loaded = plan::rules(&config.rules)?;
+            for note in loaded.notes() {
+                report::note(&format!("warning: {note}\n"));
+            }
+            loaded.rules
         }
         None => {
             let files = match question.paths {
@@ -123,19 +155,22 @@ fn look_up(question: &Question<'_>) -> anyhow::Result<(Catalog, RuleSet, BTreeSe
     Ok((catalog, rules, log_types))
 }
 
-fn row(rule: &Rule, sight: RuleSight, mappings: &[Arc<Mapping>]) -> Row {
+/// Where each of the log types that the rule applies to has a field.
+fn offers(rule: &Rule, name: &str, mappings: &[Arc<Mapping>]) -> Vec<Offer> {
     let applies = |mapping: &&Arc<Mapping>| rule.log_source.applies_to(mapping.log_source());
-    let offers = |name: &str| {
-        let offer = |mapping: &Arc<Mapping>| {
-            let paths = mapping.candidates(name).into_iter();
-            Offer {
-                log_type: mapping.log_type().as_str().to_owned(),
-                paths: paths.filter(|path| mapping.knows(path)).collect(),
-            }
-        };
-        mappings.iter().filter(applies).map(offer).collect()
+    let offer = |mapping: &Arc<Mapping>| {
+        let paths = mapping.candidates(name).into_iter();
+        Offer {
+            log_type: mapping.log_type().as_str().to_owned(),
+            paths: paths.filter(|path| mapping.knows(path)).collect(),
+        }
     };
-    let field = |name: &str| FieldRow { name: name.to_owned(), offered: offers(name) };
+    mappings.iter().filter(applies).map(offer).collect()
+}
+
+fn row(rule: &Rule, sight: RuleSight, mappings: &[Arc<Mapping>]) -> Row {
+    let field =
+        |name: &str| FieldRow { name: name.to_owned(), offered: offers(rule, name, mappings) };
     let is_homeless = sight.reason == Some(Reason::NoSource.as_str());
     Row {
         id: sight.id,
@@ -146,6 +181,27 @@ fn row(rule: &Rule, sight: RuleSight, mappings: &[Arc<Mapping>]) -> Row {
         detail: if is_homeless { homeless(rule) } else { sight.detail },
         fields: rule.field_names().into_iter().map(field).collect(),
     }
+}
+
+/// Inner correlations are left out: what they hand on are fields of their own rules.
+fn correlation(it: &Correlation, rules: &RuleSet, mappings: &[Arc<Mapping>]) -> CorrelationRow {
+    let (mut fields, mut is_blind) = (Vec::new(), false);
+    for (at, member) in it.members.iter().enumerate() {
+        let Some(rule) = rules.rules().iter().find(|rule| rule.info.id == member.id) else {
+            continue;
+        };
+        for name in it.group_by.iter().chain(it.value_fields()) {
+            let name = it.field_of(name, at);
+            let offered = offers(rule, name, mappings);
+            // A rule for every product is not blamed for what one product lacks.
+            is_blind |= rule.log_source.product.is_some()
+                && offered.iter().any(|offer| offer.paths.is_empty());
+            let field = FieldRow { name: name.to_owned(), offered };
+            fields.push(MemberField { rule: member.reference.clone(), field });
+        }
+    }
+    let (id, title) = (it.info.id.clone(), it.info.title.clone());
+    CorrelationRow { id, title, file: it.file.to_string(), is_blind, fields }
 }
 
 /// Says which log source none of the log types is.
@@ -169,18 +225,43 @@ fn text(row: &Row) -> String {
     };
     let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
     let mut out = format!("{title} ({id}, {file})\n  {state}{detail}\n");
-    let width = row.fields.iter().map(|field| field.name.chars().count()).max().unwrap_or(0);
-    for field in &row.fields {
-        for offer in &field.offered {
-            let paths = match offer.paths.as_slice() {
-                [] => "never there".to_owned(),
-                paths => paths.join(", "),
-            };
-            out.push_str(&format!("  {:width$}  {}  {paths}\n", field.name, offer.log_type));
+    let width = width(row.fields.iter());
+    row.fields.iter().for_each(|field| field_text(field, width, &mut out));
+    out
+}
+
+fn correlation_text(row: &CorrelationRow) -> String {
+    let CorrelationRow { id, title, file, is_blind, fields } = row;
+    let state = match is_blind {
+        true => "blind: events without a field that it reads never take part",
+        false => "sees everything it asks for",
+    };
+    let mut out = format!("{title} ({id}, {file})\n  {state}\n");
+    let width = width(fields.iter().map(|member| &member.field));
+    let mut last = "";
+    for MemberField { rule, field } in fields {
+        if rule != last {
+            out.push_str(&format!("  of {rule}\n"));
+            last = rule;
         }
-        if field.offered.is_empty() {
-            out.push_str(&format!("  {}\n", field.name));
-        }
+        field_text(field, width, &mut out);
     }
     out
+}
+
+fn width<'f>(fields: impl Iterator<Item = &'f FieldRow>) -> usize {
+    fields.map(|field| field.name.chars().count()).max().unwrap_or(0)
+}
+
+fn field_text(field: &FieldRow, width: usize, out: &mut String) {
+    for offer in &field.offered {
+        let paths = match offer.paths.as_slice() {
+            [] => "never there".to_owned(),
+            paths => paths.join(", "),
+        };
+        out.push_str(&format!("  {:width$}  {}  {paths}\n", field.name, offer.log_type));
+    }
+    if field.offered.is_empty() {
+        out.push_str(&format!("  {}\n", field.name));
+    }
 }
