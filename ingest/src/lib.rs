@@ -21,6 +21,7 @@ pub mod http;
 pub mod kafka;
 pub mod ledger;
 mod meter;
+pub mod poll;
 pub mod source;
 pub mod stdin;
 pub mod wal;
