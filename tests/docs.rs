@@ -117,6 +117,11 @@ fn metrics_of(folder: &str) -> Vec<String> {
 }
 
 #[test]
+fn the_page_about_the_lake_works() {
+    assert_eq!(follow("docs/lake.md"), 2);
+}
+
+#[test]
 fn the_guide_to_questions_works() {
     assert_eq!(follow("docs/query.md"), 3);
 }

@@ -134,7 +134,9 @@ impl Lane {
     pub(super) fn committed(&mut self, manifest: &Manifest, hash: Checksum) {
         self.head = manifest.epoch;
         self.hash = Some(hash);
-        self.state = manifest.state.clone();
+        if !(planted!(StateOfAnotherEpoch) && self.state.is_some()) {
+            self.state = manifest.state.clone();
+        }
         part::advance(&mut self.positions, &manifest.spans);
     }
 }
@@ -156,6 +158,18 @@ enum State {
     Sent(Phase),
 }
 
+/// The phase that follows one that went well.
+fn after(phase: Phase) -> Phase {
+    match phase {
+        Phase::Intent if planted!(ManifestBeforeFiles) => Phase::Manifest,
+        Phase::Manifest if planted!(ManifestBeforeFiles) => Phase::Files,
+        Phase::Files if planted!(ManifestBeforeFiles) => Phase::Tidy,
+        Phase::Intent => Phase::Files,
+        Phase::Files => Phase::Manifest,
+        Phase::Manifest | Phase::Look | Phase::Tidy => Phase::Tidy,
+    }
+}
+
 /// The machine. [`Step::Done`] with `Err` of [`Kind::Store`] can be stepped again: it goes on where it
 /// was.
 #[derive(Debug)]
@@ -171,7 +185,8 @@ pub(super) struct Commit {
 impl Commit {
     pub(super) fn new(sealed: Sealed) -> Self {
         let missing = (0..sealed.files.len()).collect();
-        Self { sealed, state: State::Send(Phase::Intent), attempts: 0, missing, fenced: false }
+        let first = if planted!(NoIntent) { Phase::Files } else { Phase::Intent };
+        Self { sealed, state: State::Send(first), attempts: 0, missing, fenced: false }
     }
 
     /// One move; `answers` to the requests of the step before.
@@ -183,11 +198,16 @@ impl Commit {
         match phase {
             Phase::Intent => match answers.into_iter().next() {
                 Some(Answer::Failed(failure)) => self.again(Phase::Intent, failure),
-                _ => self.send(Phase::Files),
+                _ => self.send(after(Phase::Intent)),
             },
             Phase::Files => self.files_answered(answers),
             Phase::Manifest => match answers.into_iter().next() {
-                Some(Answer::Done) => self.send(Phase::Tidy),
+                Some(Answer::Done) => self.send(after(Phase::Manifest)),
+                Some(Answer::Failed(_)) if planted!(SilenceIsYes) => self.send(Phase::Tidy),
+                Some(Answer::Failed(_)) if planted!(SilenceIsNo) => {
+                    self.fenced = true;
+                    self.send(Phase::Tidy)
+                }
                 Some(Answer::Failed(failure)) => self.again(Phase::Look, failure),
                 _ => self.send(Phase::Look),
             },
@@ -210,12 +230,14 @@ impl Commit {
                 let bytes = serde_json::to_vec(&content).expect("plain text and numbers");
                 vec![put(intent, bytes.into(), false)]
             }
-            Phase::Files => self
-                .missing
-                .iter()
-                .map(|&i| put(files[i].0.clone(), files[i].1.clone(), true))
-                .collect(),
-            Phase::Manifest => vec![put(path, bytes.clone(), true)],
+            Phase::Files => {
+                let early = superseded.iter().filter(|_| planted!(StateRemovedEarly));
+                let early = early.map(|path| Request::Delete { path: path.clone() });
+                let missing = self.missing.iter().map(|&i| &files[i]);
+                let puts = missing.map(|(path, bytes)| put(path.clone(), bytes.clone(), true));
+                puts.chain(early).collect()
+            }
+            Phase::Manifest => vec![put(path, bytes.clone(), !planted!(ManifestReplaces))],
             Phase::Look => vec![Request::Get { path }],
             Phase::Tidy => {
                 let ours = files.iter().map(|(path, _)| path.clone()).filter(|_| self.fenced);
@@ -230,21 +252,22 @@ impl Commit {
         let mut failed = None;
         let sent = std::mem::take(&mut self.missing);
         for (file, answer) in sent.into_iter().zip(answers) {
-            if let Answer::Failed(failure) = answer {
+            if let (Answer::Failed(failure), false) = (answer, planted!(FileFailureIgnored)) {
                 self.missing.push(file);
                 failed.get_or_insert(failure);
             }
         }
         match failed {
             Some(failure) => self.again(Phase::Files, failure),
-            None => self.send(Phase::Manifest),
+            None if planted!(AcknowledgeBeforeManifest) => Step::Done(Ok(())),
+            None => self.send(after(Phase::Files)),
         }
     }
 
     fn looked(&mut self, answers: Vec<Answer>) -> Step<Result<(), Error>> {
         match answers.into_iter().next() {
             Some(Answer::Bytes(bytes)) => {
-                self.fenced = bytes != self.sealed.bytes;
+                self.fenced = bytes != self.sealed.bytes && !planted!(FenceIgnored);
                 self.send(Phase::Tidy)
             }
             Some(Answer::Failed(failure)) => self.again(Phase::Look, failure),

@@ -196,13 +196,7 @@ impl Lake {
         let Some(pending) = &mut self.pending else {
             return Err(Error::new(Kind::Unfinished, "no epoch waits to be finished"));
         };
-        let mut answers = Vec::new();
-        let result = loop {
-            match pending.commit.step(std::mem::take(&mut answers)) {
-                Step::Do(requests) => answers = perform_all(&self.store, requests).await,
-                Step::Done(result) => break result,
-            }
-        };
+        let result = drive(&self.store, |answers| pending.commit.step(answers)).await;
         if let Err(error) = result {
             if error.kind() != Kind::Store {
                 self.pending = None;
@@ -222,10 +216,15 @@ async fn recover(store: &LakeStore, lane: &str) -> Result<(Lane, Swept), Error> 
     let nonce = RandomState::new().hash_one((std::process::id(), now_us()));
     let writer = format!("{:08x}", nonce as u32);
     let mut recovery = Recovery::new(lane, &writer, now_us());
+    drive(store, |answers| recovery.step(answers)).await
+}
+
+/// Carries a machine to its end.
+pub(super) async fn drive<T>(at: &LakeStore, mut step: impl FnMut(Vec<Answer>) -> Step<T>) -> T {
     let mut answers = Vec::new();
     loop {
-        match recovery.step(std::mem::take(&mut answers)) {
-            Step::Do(requests) => answers = perform_all(store, requests).await,
+        match step(std::mem::take(&mut answers)) {
+            Step::Do(requests) => answers = perform_all(at, requests).await,
             Step::Done(result) => return result,
         }
     }

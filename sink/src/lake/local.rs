@@ -6,10 +6,9 @@
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, ErrorKind, Write};
-use std::path::{Path as FsPath, PathBuf};
+use std::io::{self, ErrorKind};
+use std::path::Path as FsPath;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -21,9 +20,14 @@ use object_store::{
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
+use super::layout;
+
+pub(super) mod disk;
+
+pub(super) use disk::create_folders;
+use disk::{Folder, RealDisk, TEMPORARY};
+
 const STORE: &str = "local folder";
-/// Files on their way in. Not data: begins with `_`.
-const TEMPORARY: &str = "_tmp";
 /// One file a lane, locked by its writer.
 const LOCKS: &str = "_locks";
 /// A temporary file this old belongs to no living writer.
@@ -33,15 +37,9 @@ const TEMPORARY_AGE_MAX: Duration = Duration::from_secs(3_600);
 #[derive(Debug)]
 pub struct LocalStore {
     inner: LocalFileSystem,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    folder: PathBuf,
-    /// Sets apart the temporary files of processes, also of those in other containers.
-    nonce: u64,
-    next: AtomicU64,
+    folder: Arc<Folder<RealDisk>>,
+    /// What it reads decides what is acknowledged.
+    is_writer: bool,
 }
 
 impl LocalStore {
@@ -49,22 +47,21 @@ impl LocalStore {
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub fn new(folder: &FsPath) -> io::Result<Self> {
+    pub fn new(folder: &FsPath, is_writer: bool) -> io::Result<Self> {
         let folder = folder.canonicalize()?;
         let inner = LocalFileSystem::new_with_prefix(&folder).map_err(io::Error::other)?;
         let nonce = RandomState::new().hash_one(std::process::id());
-        let shared = Arc::new(Shared { folder, nonce, next: AtomicU64::new(0) });
-        Ok(Self { inner, shared })
+        Ok(Self { inner, folder: Arc::new(Folder::new(folder, RealDisk, nonce)), is_writer })
     }
 
     /// The folder, absolute.
     pub fn folder(&self) -> &FsPath {
-        &self.shared.folder
+        &self.folder.path
     }
 
     /// Removes what writers that died left half-written.
     pub fn remove_old_temporary_files(&self) {
-        let Ok(entries) = fs::read_dir(self.shared.folder.join(TEMPORARY)) else { return };
+        let Ok(entries) = fs::read_dir(self.folder.path.join(TEMPORARY)) else { return };
         for entry in entries.flatten() {
             let age = entry
                 .metadata()
@@ -76,24 +73,18 @@ impl LocalStore {
             }
         }
     }
-}
 
-impl Shared {
-    fn put(&self, to: &FsPath, payload: &PutPayload, replace: bool) -> io::Result<()> {
-        let parent = to.parent().ok_or(ErrorKind::InvalidInput)?;
-        create_folders(parent)?;
-        let temporary = self.folder.join(TEMPORARY);
-        create_folders(&temporary)?;
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let from = temporary.join(format!("{:016x}-{number}", self.nonce));
-        let written = write_synced(&from, payload)
-            .and_then(|()| if replace { fs::rename(&from, to) } else { fs::hard_link(&from, to) });
-        if !(replace && written.is_ok()) {
-            // The link, if it was made, keeps the content.
-            let _ = fs::remove_file(&from);
+    /// A manifest that a process put and did not live to sync could be lost with the power: a writer
+    /// that goes on from it makes it durable first.
+    async fn before_reading(&self, location: &Path) -> Result<()> {
+        let is_manifest = location.parts().next().is_some_and(|p| p.as_ref() == layout::MANIFESTS);
+        if !(self.is_writer && is_manifest) {
+            return Ok(());
         }
-        written?;
-        sync_folder(parent)
+        let path = self.inner.path_to_filesystem(location)?;
+        let (folder, place) = (self.folder.clone(), location.clone());
+        let work = move || path.parent().map_or(Ok(()), |parent| folder.before_reading(parent));
+        tokio::task::spawn_blocking(work).await?.map_err(|e| failed(&place, e))
     }
 }
 
@@ -109,33 +100,6 @@ pub(super) fn lock(folder: &FsPath, lane: &str) -> io::Result<Option<File>> {
         Err(TryLockError::Error(e)) if e.kind() != ErrorKind::Unsupported => Err(e),
         _ => Ok(Some(file)),
     }
-}
-
-fn write_synced(path: &FsPath, payload: &PutPayload) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
-    for chunk in payload {
-        file.write_all(chunk)?;
-    }
-    file.sync_all()
-}
-
-/// Creates a folder and those above it; each new name is synced into the folder that holds it.
-pub(super) fn create_folders(folder: &FsPath) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let Some(parent) = folder.parent() else { return Ok(()) };
-    create_folders(parent)?;
-    match fs::create_dir(folder) {
-        Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-        other => other?,
-    }
-    sync_folder(parent)
-}
-
-/// Windows cannot open folders for syncing; its file system journals names itself.
-fn sync_folder(folder: &FsPath) -> io::Result<()> {
-    if cfg!(windows) { Ok(()) } else { File::open(folder)?.sync_all() }
 }
 
 fn failed(location: &Path, error: io::Error) -> Error {
@@ -156,7 +120,7 @@ fn not_offered(operation: &str) -> Error {
 
 impl fmt::Display for LocalStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "folder {}", self.shared.folder.display())
+        write!(f, "folder {}", self.folder.path.display())
     }
 }
 
@@ -174,8 +138,8 @@ impl ObjectStore for LocalStore {
             PutMode::Update(_) => return Err(not_offered("update by version")),
         };
         let to = self.inner.path_to_filesystem(location)?;
-        let (shared, place) = (self.shared.clone(), location.clone());
-        tokio::task::spawn_blocking(move || shared.put(&to, &payload, replace))
+        let (folder, place) = (self.folder.clone(), location.clone());
+        tokio::task::spawn_blocking(move || folder.put(&to, &payload, replace))
             .await?
             .map_err(|e| failed(&place, e))?;
         Ok(PutResult { e_tag: None, version: None })
@@ -190,6 +154,7 @@ impl ObjectStore for LocalStore {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.before_reading(location).await?;
         self.inner.get_opts(location, options).await
     }
 
@@ -231,7 +196,7 @@ mod tests {
     #[tokio::test]
     async fn puts_once_or_replaces_and_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
-        let store = LocalStore::new(folder.path()).unwrap();
+        let store = LocalStore::new(folder.path(), true).unwrap();
         create(&store, "a/dt=2026-03-01/hr=09/x.parquet", b"first").await.unwrap();
         let again = create(&store, "a/dt=2026-03-01/hr=09/x.parquet", b"second").await;
         assert!(matches!(again, Err(Error::AlreadyExists { .. })), "{again:?}");
@@ -254,7 +219,7 @@ mod tests {
             let path = format!("m/{round}.json");
             let tasks: Vec<_> = (0..8)
                 .map(|_| {
-                    let store = LocalStore::new(folder.path()).unwrap();
+                    let store = LocalStore::new(folder.path(), true).unwrap();
                     let path = path.clone();
                     tokio::spawn(async move { create(&store, &path, b"x").await.is_ok() })
                 })
@@ -270,7 +235,7 @@ mod tests {
     #[tokio::test]
     async fn only_old_temporary_files_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let store = LocalStore::new(folder.path()).unwrap();
+        let store = LocalStore::new(folder.path(), true).unwrap();
         let temporary = folder.path().join(TEMPORARY);
         fs::create_dir(&temporary).unwrap();
         for (name, age) in [("old", 7_200), ("young", 60)] {
@@ -285,7 +250,7 @@ mod tests {
     async fn what_cannot_be_written_says_why() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("file"), b"").unwrap();
-        let store = LocalStore::new(folder.path()).unwrap();
+        let store = LocalStore::new(folder.path(), true).unwrap();
         assert!(create(&store, "file/x", b"x").await.is_err());
         assert_eq!(get(&store, "file").await, b"");
     }

@@ -5,6 +5,9 @@
 //! acknowledged. What decides is pure ([`manifest`], `part`, `plan`, `commit`, `recovery`, [`dedup`]);
 //! what does I/O only carries out.
 
+#[macro_use]
+mod mistake;
+
 mod arrays;
 mod commit;
 pub mod dead_letters;

@@ -41,6 +41,7 @@ impl Namer {
         columns: Arc<[ColumnSpec]>,
     ) -> FileHead {
         let Self { lane, epoch, writer, next } = self;
+        let writer = if planted!(NamesWithoutWriter) { "00000000" } else { writer.as_str() };
         let path = format!("{}/{lane}-{epoch:020}-{next:03}-{writer}.parquet", hour.folder(table));
         *next += 1;
         let (lane, epoch, table) = (lane.clone(), *epoch, table.to_owned());

@@ -187,7 +187,9 @@ impl Recovery {
                 _ => Ok(Some(Phase::LookTakenOver(sealed))),
             },
             Phase::LookTakenOver(sealed) => match answers.first() {
-                Some(Answer::Bytes(bytes)) if *bytes == sealed.bytes => {
+                Some(Answer::Bytes(bytes))
+                    if *bytes == sealed.bytes || planted!(TakeOverUnseen) =>
+                {
                     Ok(Some(self.took_over(&sealed)))
                 }
                 Some(Answer::Bytes(_)) => self.round().map(Some),
@@ -249,7 +251,7 @@ impl Recovery {
     fn tail(&mut self, from: u64, answers: Vec<Answer>) -> Result<Option<Phase>, Error> {
         (self.lane.hash, self.lane.positions) = (None, Default::default());
         for (epoch, answer) in (from..).zip(answers) {
-            let (manifest, hash) = self.manifest(epoch, answer)?;
+            let (mut manifest, hash) = self.manifest(epoch, answer)?;
             let path = layout::manifest(&self.lane.lane, epoch);
             if epoch == from {
                 let Some(positions) = &manifest.positions else {
@@ -260,6 +262,9 @@ impl Recovery {
             } else if manifest.previous != self.lane.hash {
                 let what = format!("the manifest {path} does not follow the one before it");
                 return Err(Error::new(Kind::Damaged, what));
+            }
+            if planted!(PositionsOfListOnly) {
+                manifest.spans.clear();
             }
             self.lane.committed(&manifest, hash);
         }
@@ -311,6 +316,11 @@ impl Recovery {
         match self.intents.iter().map(|i| i.epoch).max() {
             None => Ok(Some(Phase::States { files: Vec::new(), intents: Vec::new() })),
             Some(epoch) if epoch > self.lane.head + 1 => self.round().map(Some),
+            Some(epoch) if epoch == self.lane.head + 1 && planted!(SweepWithoutTakeOver) => {
+                let files = self.intents.iter().filter(|i| i.epoch == epoch);
+                let files = files.flat_map(|i| i.files.clone()).collect();
+                Ok(Some(Phase::States { files, intents: Vec::new() }))
+            }
             Some(epoch) if epoch == self.lane.head + 1 => {
                 let sealed = self.lane.seal(Contents::default(), Vec::new(), self.now);
                 Ok(Some(Phase::TakeOver(Box::new(sealed))))
@@ -336,6 +346,9 @@ impl Recovery {
             let (manifest, _) = self.manifest(epoch, answer)?;
             live.extend(manifest.files.into_iter().map(|f| f.path));
             live.extend(manifest.state.map(|state| state.path));
+        }
+        if planted!(SweepOfCommitted) {
+            live.clear();
         }
         let named = self.intents.iter().flat_map(|i| &i.files);
         let files = named.filter(|path| !live.contains(*path)).cloned().collect();

@@ -176,7 +176,7 @@ fn folder_store(folder: &FsPath, create: bool) -> Result<(Arc<dyn ObjectStore>, 
             Error::caused(Kind::Options, format!("cannot create {}", folder.display()), e)
         })?;
     }
-    let store = LocalStore::new(folder).map_err(failed)?;
+    let store = LocalStore::new(folder, create).map_err(failed)?;
     if create {
         store.remove_old_temporary_files();
     }

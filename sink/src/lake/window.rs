@@ -5,14 +5,15 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use event::{Timestamp, Uid};
 use futures::{StreamExt, TryStreamExt};
-use object_store::ObjectStoreExt;
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::ParquetError;
 
 use super::dedup::Window;
 use super::error::{Error, Kind};
+use super::lake::drive;
 use super::layout;
 use super::manifest::{DataFile, FileKind, Manifest};
+use super::protocol::{ATTEMPTS_MAX, Answer, Request, Step, failure, pause};
 use super::reader::FileReader;
 use super::store::{LakeOptions, LakeStore};
 
@@ -31,7 +32,8 @@ pub(super) async fn load(
 ) -> Result<Window, Error> {
     let window = Window::new(options.dedup_hours, options.dedup_entries_max);
     let since = now.saturating_sub(i64::from(options.dedup_hours) * 3_600_000_000);
-    let files = recent_files(at, lane, head, since, options.dedup_entries_max as u64).await?;
+    let mut recent = Recent::new(lane, head, since, options.dedup_entries_max as u64);
+    let files = drive(at, |answers| recent.step(answers)).await?;
     let mut keys = futures::stream::iter(files)
         .map(|file| async move { read_keys(at, &file).await.or_else(|e| unreadable(&file, e)) })
         .buffered(FILES_AT_ONCE);
@@ -45,56 +47,108 @@ pub(super) async fn load(
     Ok(window)
 }
 
-/// Files of events that arrived since, oldest first.
-async fn recent_files(
-    at: &LakeStore,
-    lane: &str,
-    head: u64,
+/// Finds the files of events that arrived lately, from the manifests, newest first. A state machine
+/// without I/O; ends with the files, oldest first.
+#[derive(Debug)]
+pub(super) struct Recent {
+    lane: String,
+    /// The newest epoch not asked for yet.
+    upto: u64,
+    /// Microseconds.
     since: i64,
     entries_max: u64,
-) -> Result<Vec<DataFile>, Error> {
-    let (mut files, mut rows, mut upto) = (Vec::new(), 0, head);
-    while upto > 0 && rows < entries_max {
-        let from = upto.saturating_sub(MANIFESTS_AT_ONCE - 1).max(1);
-        let newest_first = (from..=upto).rev().map(|epoch| manifest(at, lane, epoch));
-        let manifests: Vec<Manifest> = futures::stream::iter(newest_first)
-            .buffered(MANIFESTS_AT_ONCE as usize)
-            .try_collect()
-            .await?;
-        for manifest in manifests {
-            if manifest.created_at < since {
-                upto = 0;
-                break;
+    rows: u64,
+    files: Vec<DataFile>,
+    /// Whether the requests are out.
+    sent: bool,
+    attempts: u32,
+}
+
+impl Recent {
+    pub(super) fn new(lane: &str, head: u64, since: i64, entries_max: u64) -> Self {
+        let (upto, files) = (head, Vec::new());
+        Self {
+            lane: lane.into(),
+            upto,
+            since,
+            entries_max,
+            rows: 0,
+            files,
+            sent: false,
+            attempts: 0,
+        }
+    }
+
+    /// One move; `answers` to the requests of the step before.
+    pub(super) fn step(&mut self, answers: Vec<Answer>) -> Step<Result<Vec<DataFile>, Error>> {
+        if std::mem::take(&mut self.sent) {
+            match failure(answers) {
+                Ok(answers) => {
+                    self.attempts = 0;
+                    if let Err(error) = self.take(answers) {
+                        return Step::Done(Err(error));
+                    }
+                }
+                Err(failure) => {
+                    self.attempts += 1;
+                    if self.attempts < ATTEMPTS_MAX {
+                        return pause(self.attempts);
+                    }
+                    let what = format!("the manifests of the lane {} cannot be read", self.lane);
+                    return Step::Done(Err(Error::caused(Kind::Store, what, failure)));
+                }
+            }
+        }
+        if self.upto == 0 || self.rows >= self.entries_max || planted!(IdentitiesForgotten) {
+            self.files.reverse();
+            return Step::Done(Ok(std::mem::take(&mut self.files)));
+        }
+        self.sent = true;
+        let get = |epoch| Request::Get { path: layout::manifest(&self.lane, epoch) };
+        Step::Do(self.asked().map(get).collect())
+    }
+
+    /// The epochs of one round of requests, newest first.
+    fn asked(&self) -> impl Iterator<Item = u64> + use<> {
+        (self.upto.saturating_sub(MANIFESTS_AT_ONCE - 1).max(1)..=self.upto).rev()
+    }
+
+    fn take(&mut self, answers: Vec<Answer>) -> Result<(), Error> {
+        for (epoch, answer) in self.asked().zip(answers) {
+            let manifest = self.manifest(epoch, answer)?;
+            self.upto = epoch - 1;
+            if manifest.created_at < self.since {
+                self.upto = 0;
+                return Ok(());
             }
             let schemas = &manifest.schemas;
             let keyed = |f: &DataFile| {
                 f.kind == FileKind::Events
-                    && f.max_ingest >= since
+                    && f.max_ingest >= self.since
                     && schemas[f.schema].iter().any(|c| c.name == KEY)
             };
             for file in manifest.files.into_iter().filter(keyed) {
-                rows += file.rows;
-                files.push(file);
+                self.rows += file.rows;
+                self.files.push(file);
+            }
+            if planted!(IdentitiesCutShort) {
+                self.upto = 0;
+                return Ok(());
             }
         }
-        upto = upto.min(from - 1);
+        Ok(())
     }
-    files.reverse();
-    Ok(files)
-}
 
-async fn manifest(at: &LakeStore, lane: &str, epoch: u64) -> Result<Manifest, Error> {
-    let path = layout::manifest(lane, epoch);
-    let read = async {
-        let got = at.store.get(&layout::under(&at.root, &path)).await?;
-        got.bytes().await
-    };
-    let bytes = read.await.map_err(|e| {
-        Error::caused(Kind::Store, format!("the manifest {path} cannot be read"), e)
-    })?;
-    let decoded = Manifest::decode(&bytes)
-        .map_err(|e| Error::caused(Kind::Damaged, format!("the manifest {path} is damaged"), e))?;
-    Ok(decoded.0)
+    fn manifest(&self, epoch: u64, answer: Answer) -> Result<Manifest, Error> {
+        let path = layout::manifest(&self.lane, epoch);
+        let Answer::Bytes(bytes) = answer else {
+            return Err(Error::new(Kind::Damaged, format!("the manifest {path} is missing")));
+        };
+        let decoded = Manifest::decode(&bytes).map_err(|damage| {
+            Error::caused(Kind::Damaged, format!("the manifest {path} is damaged"), damage)
+        })?;
+        Ok(decoded.0)
+    }
 }
 
 async fn read_keys(at: &LakeStore, file: &DataFile) -> Result<Vec<(Uid, i64)>, ParquetError> {

@@ -1,0 +1,62 @@
+//! Would the simulation find a mistake? Each of these is planted, and some seed finds it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::super::mistake::{Mistake, with};
+use super::{Seen, run};
+
+/// The first seed of many that finds the mistake.
+fn found(mistake: Mistake) -> Option<u64> {
+    let fails = |seed: &u64| {
+        let run = || run(*seed, &mut Seen::default());
+        with(mistake, || catch_unwind(AssertUnwindSafe(run)).is_err())
+    };
+    (0..3_000).find(fails)
+}
+
+macro_rules! every_one_is_found {
+    ($($mistake:ident => $name:ident,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let found = found(Mistake::$mistake);
+                assert!(found.is_some(), "nobody has found {:?}", Mistake::$mistake);
+            }
+        )*
+
+        /// A mistake that is added to the list is looked for.
+        #[test]
+        fn none_is_left_out() {
+            let looked_for = |mistake: Mistake| match mistake {
+                $(Mistake::$mistake => stringify!($name),)*
+            };
+            assert_eq!(looked_for(Mistake::NoIntent), "files_without_an_intent");
+        }
+    };
+}
+
+every_one_is_found! {
+    AcknowledgeBeforeManifest => acknowledging_before_the_manifest,
+    ManifestBeforeFiles => the_manifest_before_its_files,
+    ManifestReplaces => a_manifest_over_another,
+    SilenceIsYes => no_answer_taken_for_a_yes,
+    SilenceIsNo => deleting_when_there_was_no_answer,
+    FenceIgnored => not_seeing_the_fence,
+    FileFailureIgnored => a_file_that_was_not_stored,
+    NoIntent => files_without_an_intent,
+    NamesWithoutWriter => two_writers_with_the_same_names,
+    StateRemovedEarly => the_old_state_removed_early,
+    StateOfAnotherEpoch => the_state_of_another_epoch,
+    SweepWithoutTakeOver => sweeping_without_taking_the_number,
+    SweepOfCommitted => sweeping_what_was_committed,
+    TakeOverUnseen => another_take_over_taken_for_ours,
+    PositionsOfListOnly => positions_of_long_ago,
+    IdentitiesForgotten => forgotten_identities,
+    IdentitiesCutShort => identities_of_the_newest_epoch_only,
+    NoFileSync => content_that_is_not_synced,
+    NoFolderSync => names_that_are_not_synced,
+    NewFolderUnsynced => new_folders_that_are_not_synced,
+    ExistsIsDurable => what_exists_taken_for_durable,
+    ReadIsDurable => what_is_read_taken_for_durable,
+    LinkReplaces => a_local_file_over_another,
+}

@@ -1,0 +1,211 @@
+//! The store as the simulated processes meet it, its faults, and the clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::super::layout;
+use super::super::local::disk::Folder;
+use super::super::protocol::{Answer, Request};
+use super::Random;
+use super::disk::{Plug, ROOT, SimDisk};
+
+/// How one process reaches the store: through a folder of its own, or over the network.
+pub(super) type Access = Option<Folder<SimDisk>>;
+
+/// The store, and requests that it has swallowed and may still do.
+#[derive(Default)]
+pub(super) struct World {
+    bucket: BTreeMap<String, Bytes>,
+    /// When the lake is in a folder.
+    disk: Option<SimDisk>,
+    delayed: Vec<Request>,
+    /// Files that appeared after nobody expected them any more.
+    pub(super) landed_late: BTreeSet<String>,
+    /// Percent of requests that go wrong.
+    pub(super) faults: usize,
+    /// Milliseconds since the world began.
+    pub(super) now: u64,
+    pub(super) power_cuts: u64,
+}
+
+impl World {
+    pub(super) fn bucket() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn folder() -> Self {
+        Self { disk: Some(SimDisk::new()), ..Self::default() }
+    }
+
+    pub(super) fn is_folder(&self) -> bool {
+        self.disk.is_some()
+    }
+
+    /// For a process that starts.
+    pub(super) fn access(&self, process: u64) -> Access {
+        self.disk.clone().map(|disk| Folder::new(PathBuf::from(ROOT), disk, process))
+    }
+
+    /// Everything that can be seen.
+    pub(super) fn objects(&self) -> BTreeMap<String, Bytes> {
+        self.disk.as_ref().map_or_else(|| self.bucket.clone(), SimDisk::files)
+    }
+
+    /// By somebody who is not simulated.
+    pub(super) fn insert(&mut self, path: &str, bytes: Bytes) {
+        self.bucket.insert(path.into(), bytes);
+    }
+
+    pub(super) fn remove(&mut self, path: &str) -> Option<Bytes> {
+        self.bucket.remove(path)
+    }
+
+    /// Does a request.
+    pub(super) fn apply(&mut self, access: &Access, request: &Request) -> Answer {
+        match access {
+            Some(folder) => in_folder(folder, request),
+            None => in_bucket(&mut self.bucket, request),
+        }
+    }
+
+    /// Does a request, perhaps; answers, perhaps not the truth.
+    pub(super) fn perform(
+        &mut self,
+        access: &Access,
+        request: &Request,
+        random: &mut Random,
+    ) -> Answer {
+        self.now += random.below(400) as u64;
+        let is_wait = matches!(request, Request::Wait { .. });
+        if is_wait || !random.percent(self.faults) {
+            return self.apply(access, request);
+        }
+        match (&self.disk, random.below(3)) {
+            (Some(disk), _) => {
+                disk.plug(Plug::FailsOnce(random.below(9) as u32));
+                let answer = in_folder(access.as_ref().expect("it is a folder"), request);
+                disk.plug(Plug::Works);
+                return answer;
+            }
+            (None, 0) => {}
+            (None, 1) => drop(self.apply(access, request)),
+            (None, _) => self.delay(request),
+        }
+        Answer::Failed("no answer".into())
+    }
+
+    /// The process that asked has died: the request may have been done, or in part, or be done later.
+    pub(super) fn abandon(&mut self, access: &Access, request: &Request, random: &mut Random) {
+        match (&self.disk, random.below(3)) {
+            (_, 0) => {}
+            (Some(disk), _) => {
+                disk.plug(Plug::Pulled(random.below(12) as u32));
+                drop(in_folder(access.as_ref().expect("it is a folder"), request));
+                disk.plug(Plug::Works);
+            }
+            (None, 1) => drop(self.apply(access, request)),
+            (None, _) => self.delay(request),
+        }
+    }
+
+    pub(super) fn lose_power(&mut self, random: &mut Random) {
+        if let Some(disk) = &self.disk {
+            disk.lose_power(random);
+            self.power_cuts += 1;
+        }
+    }
+
+    /// Only puts are delayed beyond their writer's patience: a delayed delete would need a store that
+    /// keeps a request longer than our names, which are never used again, live.
+    fn delay(&mut self, request: &Request) {
+        if matches!(request, Request::Put { .. }) {
+            self.delayed.push(request.clone());
+        }
+    }
+
+    pub(super) fn land_one(&mut self, random: &mut Random) {
+        if self.delayed.is_empty() {
+            return;
+        }
+        let request = self.delayed.swap_remove(random.below(self.delayed.len()));
+        let done = matches!(self.apply(&None, &request), Answer::Done);
+        if let (true, Request::Put { path, .. }) = (done, request) {
+            self.landed_late.insert(path);
+        }
+    }
+
+    pub(super) fn land_all(&mut self, random: &mut Random) {
+        for _ in 0..self.delayed.len() {
+            self.land_one(random);
+        }
+    }
+}
+
+fn in_bucket(objects: &mut BTreeMap<String, Bytes>, request: &Request) -> Answer {
+    match request {
+        Request::Put { path, bytes, if_absent } => {
+            if *if_absent && objects.contains_key(path) {
+                return Answer::Exists;
+            }
+            objects.insert(path.clone(), bytes.clone());
+            Answer::Done
+        }
+        Request::Get { path } => objects.get(path).cloned().map_or(Answer::Missing, Answer::Bytes),
+        Request::Look { path } if objects.contains_key(path) => Answer::Exists,
+        Request::Look { .. } => Answer::Missing,
+        Request::List { folder, after } => list(objects.keys(), folder, after.as_deref()),
+        Request::Delete { path } => {
+            objects.remove(path);
+            Answer::Done
+        }
+        Request::Wait { .. } => Answer::Done,
+    }
+}
+
+fn list<'a>(paths: impl Iterator<Item = &'a String>, folder: &str, after: Option<&str>) -> Answer {
+    let (folder, after) = (format!("{folder}/"), after.unwrap_or(""));
+    let below = paths.filter(|p| p.starts_with(&folder) && p.as_str() > after);
+    Answer::Paths(below.cloned().collect())
+}
+
+/// As `local` does it.
+fn in_folder(folder: &Folder<SimDisk>, request: &Request) -> Answer {
+    let place = |path: &str| Path::new(ROOT).join(path);
+    let read = |path: &str| -> io::Result<Option<Bytes>> {
+        if path.starts_with(layout::MANIFESTS) {
+            folder.before_reading(place(path).parent().expect("it is in a folder"))?;
+        }
+        Ok(folder.disk.read(path))
+    };
+    let failed = |error: io::Error| Answer::Failed(error.into());
+    match request {
+        Request::Put { path, bytes, if_absent } => {
+            match folder.put(&place(path), [bytes], !if_absent) {
+                Ok(()) => Answer::Done,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Answer::Exists,
+                Err(error) => failed(error),
+            }
+        }
+        Request::Get { path } => {
+            read(path).map_or_else(failed, |found| found.map_or(Answer::Missing, Answer::Bytes))
+        }
+        Request::Look { path } => read(path).map_or_else(failed, |found| match found {
+            Some(_) => Answer::Exists,
+            None => Answer::Missing,
+        }),
+        Request::List { folder: below, after } => {
+            list(folder.disk.files().keys(), below, after.as_deref())
+        }
+        Request::Delete { path } => {
+            use super::super::local::disk::Disk;
+            match folder.disk.remove(&place(path)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => failed(error),
+                _ => Answer::Done,
+            }
+        }
+        Request::Wait { .. } => Answer::Done,
+    }
+}

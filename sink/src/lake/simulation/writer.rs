@@ -1,0 +1,218 @@
+//! A process that writes the lane: what `Lake` does, with the machines driven by hand.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use event::PartitionKey;
+
+use super::super::commit::{Commit, Contents, Lane, Sealed, StateChange};
+use super::super::encode::{Encoded, FileHead};
+use super::super::error::{Error, Kind};
+use super::super::layout::Hour;
+use super::super::manifest::{Checksum, ColumnKind, ColumnSpec, DataFile, FileKind, SpanEntry};
+use super::super::plan::Namer;
+use super::super::protocol::{Answer, Request, Step};
+use super::super::recovery::Recovery;
+use super::super::window::Recent;
+use super::Random;
+use super::world::{Access, World};
+
+enum Doing {
+    Opening(Box<Recovery>),
+    /// Which files hold the identities seen?
+    Remembering(Box<Recent>),
+    /// Their contents come.
+    Reading,
+    Idle,
+    Committing(Box<Commit>),
+}
+
+pub(super) struct Writer {
+    pub(super) access: Access,
+    doing: Doing,
+    lane: Option<Lane>,
+    /// Identities of stored events.
+    seen: HashSet<u64>,
+    /// Requests under way; those done have their answer.
+    pub(super) flying: Vec<(Request, Option<Answer>)>,
+    /// Does nothing until then, in the milliseconds of the world.
+    pub(super) sleeps_until: u64,
+    /// Its clock against that of the world, in milliseconds.
+    skew: i64,
+}
+
+/// What a source has been told: up to here it may forget.
+#[derive(Debug, Default)]
+pub(super) struct Told(pub(super) u64);
+
+impl Writer {
+    pub(super) fn new(n: u64, world: &World, random: &mut Random) -> Self {
+        let name = format!("{n:08x}");
+        let skew = random.below(7_200_000) as i64 - 3_600_000;
+        let doing = Doing::Opening(Box::new(Recovery::new("main", &name, 0)));
+        let (access, lane, seen) = (world.access(n), None, HashSet::new());
+        Self { access, doing, lane, seen, flying: Vec::new(), sleeps_until: 0, skew }
+    }
+
+    /// Requests that have no answer yet.
+    pub(super) fn waiting(&self) -> Vec<usize> {
+        (0..self.flying.len()).filter(|&n| self.flying[n].1.is_none()).collect()
+    }
+
+    /// Goes on as far as it can without I/O. `false` when the writer is finished.
+    pub(super) fn go_on(&mut self, world: &World, random: &mut Random, told: &mut Told) -> bool {
+        let flown: Vec<_> = self.flying.drain(..).collect();
+        let answers = flown.into_iter().map(|(_, a)| a.expect("all are answered")).collect();
+        match &mut self.doing {
+            Doing::Opening(recovery) => match recovery.step(answers) {
+                Step::Do(requests) => self.fly(requests),
+                Step::Done(Ok((lane, _))) => {
+                    // A source begins there and forgets what is before.
+                    told.0 = told.0.max(position(&lane));
+                    let recent = Recent::new("main", lane.head, i64::MIN, u64::MAX);
+                    self.doing = Doing::Remembering(Box::new(recent));
+                    self.lane = Some(lane);
+                }
+                Step::Done(Err(error)) => return ended(&error),
+            },
+            Doing::Remembering(recent) => match recent.step(answers) {
+                Step::Do(requests) => self.fly(requests),
+                Step::Done(Ok(files)) => {
+                    self.doing = Doing::Reading;
+                    self.fly(files.into_iter().map(|f| Request::Get { path: f.path }).collect());
+                }
+                Step::Done(Err(error)) => return ended(&error),
+            },
+            Doing::Reading => {
+                for answer in answers {
+                    match answer {
+                        Answer::Bytes(bytes) => self.seen.extend(numbers(&bytes).map(identity)),
+                        Answer::Failed(_) => return false,
+                        _ => panic!("a file of the lake is missing"),
+                    }
+                }
+                self.doing = Doing::Idle;
+            }
+            Doing::Idle => {
+                let lane = self.lane.as_ref().expect("it is open");
+                let now = (world.now as i64 + self.skew) * 1_000;
+                let sealed = epoch(lane, &mut self.seen, now, random);
+                self.doing = Doing::Committing(Box::new(Commit::new(sealed)));
+            }
+            Doing::Committing(commit) => match commit.step(answers) {
+                Step::Do(requests) => self.fly(requests),
+                Step::Done(Ok(())) => {
+                    let (manifest, hash) = (&commit.sealed.manifest, commit.sealed.hash);
+                    let lane = self.lane.as_mut().expect("it is open");
+                    lane.committed(manifest, hash);
+                    told.0 = told.0.max(position(lane));
+                    self.doing = Doing::Idle;
+                    self.sleeps_until = world.now + random.below(30_000) as u64;
+                }
+                Step::Done(Err(error)) if error.kind() == Kind::Store => {
+                    self.sleeps_until = world.now + 1_000;
+                }
+                Step::Done(Err(error)) => {
+                    assert_eq!(error.kind(), Kind::Fenced, "{error}");
+                    return false;
+                }
+            },
+        }
+        true
+    }
+
+    fn fly(&mut self, requests: Vec<Request>) {
+        self.flying = requests.into_iter().map(|r| (r, None)).collect();
+    }
+}
+
+/// A writer that could not open the lane is started again by somebody.
+fn ended(error: &Error) -> bool {
+    assert_ne!(error.kind(), Kind::Damaged, "{error}");
+    false
+}
+
+pub(super) fn key() -> PartitionKey {
+    PartitionKey { source: "s".into(), partition: "p".into() }
+}
+
+fn position(lane: &Lane) -> u64 {
+    lane.positions.get(&key()).map_or(0, |resume| resume.upto)
+}
+
+/// The identity of record `n`: the provider gives some events a second time.
+pub(super) fn identity(n: u64) -> u64 {
+    let mut random = Random(n);
+    match n {
+        2.. if random.percent(15) => {
+            identity(n - 1 - random.below((n as usize - 1).min(30)) as u64)
+        }
+        _ => n,
+    }
+}
+
+pub(super) fn numbers(bytes: &Bytes) -> impl Iterator<Item = u64> {
+    let text = std::str::from_utf8(bytes).expect("digits");
+    let all: Vec<u64> = text.split_whitespace().map(|id| id.parse().expect("digits")).collect();
+    all.into_iter()
+}
+
+/// The next records of the only partition in up to three files; record `n` is the number `n`.
+pub(super) fn epoch(lane: &Lane, seen: &mut HashSet<u64>, now: i64, random: &mut Random) -> Sealed {
+    let after = position(lane);
+    let count = 1 + random.below(9) as u64;
+    let files = 1 + random.below(3);
+    let stored: Vec<u64> =
+        (after + 1..=after + count).filter(|id| seen.insert(identity(*id))).collect();
+    let mut namer = Namer::new(&lane.lane, lane.head + 1, &lane.writer);
+    let encoded = (0..files).filter_map(|n| {
+        let ids = stored.iter().filter(|id| **id as usize % files == n);
+        let ids: Vec<String> = ids.map(u64::to_string).collect();
+        let columns = [ColumnSpec { name: "dedup_key".into(), kind: ColumnKind::Text }].into();
+        let head = namer.head("t", FileKind::Events, Hour(0), columns);
+        (!ids.is_empty()).then(|| file(head, ids.len() as u64, ids.join(" ").into()))
+    });
+    let span = SpanEntry {
+        source: "s".into(),
+        partition: "p".into(),
+        after,
+        upto: after + count,
+        received: count,
+        stored: stored.len() as u64,
+        duplicates: count - stored.len() as u64,
+        dead: 0,
+        dropped: 0,
+        state: None,
+    };
+    // What the next start must know: here, how far the partition has come.
+    let state = match random.below(4) {
+        0 => StateChange::Kept,
+        1 if random.percent(20) => StateChange::Dropped,
+        _ => StateChange::Replaced(Bytes::from(span.upto.to_string())),
+    };
+    let contents = Contents { spans: vec![span], state, ..Contents::default() };
+    lane.seal(contents, encoded.collect(), now)
+}
+
+fn file(head: FileHead, rows: u64, bytes: Bytes) -> Encoded {
+    let columns: Arc<[ColumnSpec]> = head.columns;
+    let (dt, hr) = head.hour.dt_hr();
+    let file = DataFile {
+        path: head.path,
+        table: head.table,
+        kind: head.kind,
+        dt,
+        hr,
+        rows,
+        bytes: bytes.len() as u64,
+        checksum: Checksum::of(&bytes),
+        min_time: 0,
+        max_time: 0,
+        min_ingest: 0,
+        max_ingest: 0,
+        schema: 0,
+        column_bytes: vec![0],
+    };
+    Encoded { file, columns, bytes }
+}
