@@ -1,6 +1,6 @@
 # The one list of commands. `make demo` and `make test` are all that a fresh machine needs; they install what
 # is missing beside Rust, gcc and make (scripts/setup.sh, scripts/test-deps.sh say what, or what to allow).
-.PHONY: demo test fmt bench bench-sigma setup test-deps
+.PHONY: demo test fmt bench bench-sigma bench-peers setup test-deps
 
 demo: setup
 	cargo build --profile demo --locked -p mantissa
@@ -22,6 +22,13 @@ bench: setup
 # The rules alone, on any NDJSON: make bench-sigma RULES=folder EVENTS=file TSV=file
 bench-sigma:
 	cargo run --release --locked -q -p benches-sigma -- --rules $(RULES) --events $(EVENTS) --logsource-tsv $(TSV)
+
+# Ours beside the engines of others, and where they differ. A workspace of its own, which nothing else builds:
+# make bench-peers RULES=folder EVENTS=file TSV=file [ROUNDS=21] [DIFFERENCES=file], or make bench-peers CASES=detect/cases
+bench-peers:
+	cargo run --release --locked -q --manifest-path benches/peers/Cargo.toml -- \
+	  $(if $(CASES),--cases $(CASES),--rules $(RULES) --events $(EVENTS) --logsource-tsv $(TSV)) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(DIFFERENCES),--differences $(DIFFERENCES))
 
 fmt:
 	cargo fmt --all

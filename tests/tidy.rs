@@ -70,8 +70,18 @@ const ONE_COPY: &[&str] = &[
     "simd-json",
     "redb",
 ];
-const NEVER: &[&str] =
-    &["openssl-sys-vendored", "native-tls", "aws-lc-sys", "serde_yaml", "sonic-rs"];
+/// The engines of others are measured in a workspace of their own (`benches/peers`), and fuzzed is in another.
+const NEVER: &[&str] = &[
+    "openssl-sys-vendored",
+    "native-tls",
+    "aws-lc-sys",
+    "serde_yaml",
+    "sonic-rs",
+    "rsigma-eval",
+    "rsigma-parser",
+    "sigma-rust",
+    "libfuzzer-sys",
+];
 
 fn metadata() -> serde_json::Value {
     let out = Command::new(env!("CARGO"))
