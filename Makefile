@@ -1,6 +1,6 @@
 # The one list of commands. `make demo` and `make test` are all that a fresh machine needs; they install what
 # is missing beside Rust, gcc and make (scripts/setup.sh, scripts/test-deps.sh say what, or what to allow).
-.PHONY: demo test fmt bench bench-sigma bench-peers setup test-deps
+.PHONY: demo test fmt bench bench-sigma bench-peers fuzz setup test-deps
 
 demo: setup
 	cargo build --profile demo --locked -p mantissa
@@ -29,6 +29,11 @@ bench-peers:
 	cargo run --release --locked -q --manifest-path benches/peers/Cargo.toml -- \
 	  $(if $(CASES),--cases $(CASES),--rules $(RULES) --events $(EVENTS) --logsource-tsv $(TSV)) \
 	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(DIFFERENCES),--differences $(DIFFERENCES))
+
+# A search for inputs that break the rule engine, in a workspace of its own: make fuzz TARGET=rule [SECONDS=60].
+# With the nightly compiler and cargo-fuzz, `cargo fuzz run rule` in detect/ does the same under a sanitizer.
+fuzz:
+	@sh scripts/fuzz.sh $(TARGET) $(or $(SECONDS),60)
 
 fmt:
 	cargo fmt --all
