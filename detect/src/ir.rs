@@ -15,6 +15,7 @@ mod correlation;
 mod filter;
 mod pattern;
 mod quantity;
+mod regex;
 mod test;
 
 use std::sync::Arc;
@@ -28,9 +29,8 @@ pub use correlation::{
 pub use filter::{AppliedFilter, Filter, FilteredRules};
 pub use pattern::{Part, Pattern};
 pub use quantity::Quantity;
-pub use test::{
-    Comparison, FieldRef, Regex, RegexFlags, Shape, Test, TextTest, TimePart, TimeTest,
-};
+pub use regex::{REGEX_BYTES_MAX, REGEX_LENGTH_MAX, Regex, RegexFault, RegexFlags};
+pub use test::{Comparison, FieldRef, Shape, Test, TextTest, TimePart, TimeTest};
 
 /// Where something is written: line and column from 1, the column in characters.
 #[derive(

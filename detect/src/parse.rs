@@ -7,6 +7,7 @@ mod detection;
 mod filter;
 mod meta;
 mod modifier;
+mod regex;
 mod report;
 mod text;
 mod version1;
@@ -190,7 +191,8 @@ fn read(
     let names: Vec<&str> = parts.iter().map(|(name, _)| name.text()).collect();
     let mut used = vec![false; names.len()];
     let conditions = conditions(doc, node, &names, &mut used, report);
-    let mut selections = Selections { items: Vec::new(), placeholders, report };
+    let (items, regexes) = (Vec::new(), regex::Budget::default());
+    let mut selections = Selections { items, placeholders, regexes, report };
     let mut detections = Vec::new();
     for (name, value) in &parts {
         // After an error the rule is not loaded; the other parts are read for their own errors.

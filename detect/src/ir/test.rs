@@ -2,15 +2,12 @@
 //!
 //! This is the only definition of the meaning; the fast matcher is checked against it.
 
-use std::fmt;
-use std::sync::Arc;
-
 use crate::ip::Network;
 use crate::number::Number;
 use crate::time_part;
 use crate::value::Seen;
 
-use super::Pattern;
+use super::{Pattern, Regex};
 
 /// One predicate.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,77 +120,6 @@ pub struct TimeTest {
     pub part: TimePart,
     pub op: Comparison,
     pub value: i64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct RegexFlags {
-    pub ignore_case: bool,
-    pub multi_line: bool,
-    pub dot_matches_line_break: bool,
-}
-
-/// A regular expression, searched anywhere in the text, linear in time. Cheap to clone.
-#[derive(Clone)]
-pub struct Regex {
-    pub pattern: Box<str>,
-    pub flags: RegexFlags,
-    compiled: Arc<regex_automata::meta::Regex>,
-}
-
-/// Largest compiled size of one expression.
-const REGEX_BYTES_MAX: usize = 4 << 20;
-
-impl Regex {
-    /// Compiles; the error is a sentence for people.
-    pub fn new(pattern: &str, flags: RegexFlags) -> Result<Self, String> {
-        use regex_automata::{meta, util::syntax};
-        let compiled = meta::Builder::new()
-            .configure(
-                meta::Config::new()
-                    .nfa_size_limit(Some(REGEX_BYTES_MAX))
-                    .onepass(false)
-                    .hybrid_cache_capacity(1 << 20),
-            )
-            .syntax(
-                syntax::Config::new()
-                    .case_insensitive(flags.ignore_case)
-                    .multi_line(flags.multi_line)
-                    .dot_matches_new_line(flags.dot_matches_line_break),
-            )
-            .build(pattern)
-            .map_err(|e| match e.syntax_error() {
-                Some(syntax) => last_line(&syntax.to_string()),
-                None => format!("larger than {REGEX_BYTES_MAX} bytes when compiled"),
-            })?;
-        Ok(Self { pattern: pattern.into(), flags, compiled: Arc::new(compiled) })
-    }
-
-    /// The compiled form, shared by every clone.
-    pub fn compiled(&self) -> &Arc<regex_automata::meta::Regex> {
-        &self.compiled
-    }
-
-    pub fn matches(&self, text: &str) -> bool {
-        self.compiled.is_match(text)
-    }
-}
-
-/// The parser's message ends with `error: what is wrong`.
-fn last_line(message: &str) -> String {
-    let line = message.lines().last().unwrap_or(message).trim();
-    line.strip_prefix("error: ").unwrap_or(line).to_owned()
-}
-
-impl PartialEq for Regex {
-    fn eq(&self, other: &Self) -> bool {
-        self.pattern == other.pattern && self.flags == other.flags
-    }
-}
-
-impl fmt::Debug for Regex {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Regex({:?}, {:?})", self.pattern, self.flags)
-    }
 }
 
 impl Test {

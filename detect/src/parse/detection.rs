@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::ip::Network;
-use crate::ir::{Comparison, Expr, FieldRef, Item, ItemId, Regex, Shape, Test, TimeTest};
+use crate::ir::{Comparison, Expr, FieldRef, Item, ItemId, RegexFlags, Shape, Test, TimeTest};
 use crate::number::Number;
 use crate::yaml::{Kind as NodeKind, Node, Typed};
 
 use super::modifier::{self, Kind, Plan, Step};
+use super::regex::{Budget, Refusal};
 use super::report::Report;
 use super::text::{self, ALTERNATIVES_MAX, Text};
 
@@ -18,6 +19,7 @@ pub type Placeholders = BTreeMap<String, Vec<String>>;
 pub struct Selections<'p, 'f> {
     pub items: Vec<Item>,
     pub placeholders: &'p Placeholders,
+    pub regexes: Budget,
     pub report: &'p mut Report<'f>,
 }
 
@@ -179,14 +181,7 @@ impl Selections<'_, '_> {
             Kind::Time(part, op) => {
                 time(&typed).map(|value| vec![Test::Time(TimeTest { part, op, value })])
             }
-            Kind::Regex(flags) => self.raw(key, value, &typed).and_then(|texts| {
-                let regex = |t: &String| {
-                    Regex::new(t, flags)
-                        .map(Test::Regex)
-                        .map_err(|e| format!("this regular expression cannot be used: {e}"))
-                };
-                texts.iter().map(regex).collect::<Result<Vec<_>, _>>()
-            }),
+            Kind::Regex(flags) => return self.regexes(key, value, &typed, flags),
             Kind::Cidr => self.raw(key, value, &typed).and_then(|texts| {
                 let network = |t: &String| {
                     let network = Network::parse(t.trim());
@@ -205,6 +200,33 @@ impl Selections<'_, '_> {
                 None
             }
         }
+    }
+
+    fn regexes(
+        &mut self,
+        key: &Key<'_>,
+        value: &Node,
+        typed: &Typed,
+        flags: RegexFlags,
+    ) -> Option<Vec<Test>> {
+        let texts = match self.raw(key, value, typed) {
+            Ok(texts) => texts,
+            Err(message) => {
+                self.report.error(value.at, value.text(), message, None);
+                return None;
+            }
+        };
+        let mut tests = Vec::with_capacity(texts.len());
+        for text in &texts {
+            match self.regexes.compile(text, flags) {
+                Ok(regex) => tests.push(Test::Regex(regex)),
+                Err(Refusal { message, hint }) => {
+                    self.report.error(value.at, value.text(), message, hint);
+                    return None;
+                }
+            }
+        }
+        Some(tests)
     }
 
     /// The text of a value under modifiers that do not read wildcards, placeholders replaced.

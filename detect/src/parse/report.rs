@@ -12,6 +12,16 @@ pub struct Report<'f> {
 
 /// More than this is noise.
 const PER_DOCUMENT_MAX: usize = 100;
+/// A value may have millions of characters, and be wrong in a hundred ways.
+const TEXT_CHARS_MAX: usize = 500;
+
+/// The beginning of a text that is too long to be shown.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
 
 impl<'f> Report<'f> {
     pub fn new(file: &'f str) -> Self {
@@ -55,8 +65,8 @@ impl<'f> Report<'f> {
             file: self.file.to_owned(),
             line: at.line,
             column: at.column,
-            span: span.lines().next().unwrap_or("").to_owned(),
-            message,
+            span: short(span.lines().next().unwrap_or("")),
+            message: short(&message),
             hint,
         });
     }
