@@ -1,5 +1,5 @@
-//! Both engines on real events of every kind, each against all rules at once: no log source is given,
-//! so that every rule applies, also to events it was never meant for. Needs `MANTISSA_CORPUS`.
+//! Real events of every kind, each against all rules at once: no log source is given, so that every rule
+//! applies, also to events it was never meant for. Needs `MANTISSA_CORPUS`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
