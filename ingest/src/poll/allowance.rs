@@ -21,8 +21,13 @@ impl Allowance {
         Self { requests, per_ms, sent_ms: VecDeque::new(), paused_until_ms: i64::MIN }
     }
 
-    /// A request goes out now, or when it may.
-    pub fn take(&mut self, now_ms: i64) -> Result<(), i64> {
+    /// Nothing is known of what was sent before now: as much as is allowed.
+    pub fn exhaust(&mut self, now_ms: i64) {
+        self.sent_ms = std::iter::repeat_n(now_ms, self.requests).collect();
+    }
+
+    /// Whether a request may go out now, or when it may.
+    pub fn check(&mut self, now_ms: i64) -> Result<(), i64> {
         if now_ms < self.paused_until_ms {
             return Err(self.paused_until_ms);
         }
@@ -33,11 +38,15 @@ impl Allowance {
         while self.sent_ms.front().is_some_and(|first| *first <= now_ms - self.per_ms) {
             self.sent_ms.pop_front();
         }
-        if self.sent_ms.len() >= self.requests {
-            return Err(self.sent_ms[0] + self.per_ms);
+        match self.sent_ms.len() >= self.requests {
+            true => Err(self.sent_ms[0] + self.per_ms),
+            false => Ok(()),
         }
+    }
+
+    /// A request goes out now.
+    pub fn take(&mut self, now_ms: i64) {
         self.sent_ms.push_back(now_ms);
-        Ok(())
     }
 
     /// The vendor says to wait.
@@ -62,8 +71,11 @@ mod tests {
             let (mut now, mut sent) = (0, Vec::new());
             for step in steps {
                 now += step;
-                match allowance.take(now) {
-                    Ok(()) => sent.push(now),
+                match allowance.check(now) {
+                    Ok(()) => {
+                        allowance.take(now);
+                        sent.push(now);
+                    }
                     Err(until) => prop_assert!(until > now && until <= now + per_ms),
                 }
             }
@@ -78,8 +90,8 @@ mod tests {
         let mut allowance = Allowance::new(10, 1_000);
         allowance.pause(500);
         allowance.pause(300);
-        assert_eq!(allowance.take(0), Err(500));
-        assert_eq!(allowance.take(500), Ok(()));
-        assert_eq!(allowance.take(100), Err(500), "set back");
+        assert_eq!(allowance.check(0), Err(500));
+        assert_eq!(allowance.check(500), Ok(()));
+        assert_eq!(allowance.check(100), Err(500), "set back");
     }
 }
