@@ -31,8 +31,14 @@ fn category_admits(have: &Tag, wanted: Option<&str>) -> bool {
     if have.admits(wanted) {
         return true;
     }
-    let (Tag::Is(have), Some(wanted)) = (have, wanted) else { return false };
-    NARROW_TO_WIDE.iter().any(|(narrow, wide)| **have == **narrow && wanted == *wide)
+    let Some(wanted) = wanted else { return false };
+    let is_wider =
+        |have: &str| NARROW_TO_WIDE.iter().any(|(narrow, wide)| have == *narrow && wanted == *wide);
+    match have {
+        Tag::Is(have) => is_wider(have),
+        Tag::AnyOf(all) => all.iter().any(|have| is_wider(have)),
+        Tag::None | Tag::Unknown => false,
+    }
 }
 
 #[cfg(test)]

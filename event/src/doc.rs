@@ -9,6 +9,7 @@
 
 use simdutf8::compat as utf8;
 
+use crate::beside::{Beside, Spare};
 use crate::json::{self, Frame, Node, Piece};
 
 /// Index of a value in its [`Doc`]. Only meaningful for the document that it came from.
@@ -61,6 +62,7 @@ pub struct Parser {
     /// The texts that the record holds with escapes.
     unescaped: Vec<u8>,
     open: Vec<Frame>,
+    spare: Spare,
 }
 
 /// [`Parser::trim`] gives larger buffers than this back.
@@ -73,13 +75,25 @@ impl Parser {
     /// refusing them would let an attacker hide an event: a lone UTF-16 surrogate escape reads as
     /// U+FFFD, and a number beyond binary64 reads as its text.
     pub fn json<'a>(&'a mut self, bytes: &'a [u8]) -> Result<Doc<'a>, ParseError> {
+        self.json_beside(bytes, None)
+    }
+
+    /// As [`Parser::json`], with what is to be put beside.
+    pub fn json_beside<'a>(
+        &'a mut self,
+        bytes: &'a [u8],
+        beside: Option<&Beside>,
+    ) -> Result<Doc<'a>, ParseError> {
         let not_utf8 = |at| ParseError { at, reason: "not UTF-8".to_owned() };
         let text = utf8::from_utf8(bytes).map_err(|e| not_utf8(e.valid_up_to()))?;
-        let Self { nodes, unescaped, open } = self;
+        let Self { nodes, unescaped, open, spare } = self;
         nodes.clear();
         unescaped.clear();
         json::scan(text, nodes, unescaped, open)
             .map_err(|fault| ParseError { at: fault.at, reason: fault.reason.to_owned() })?;
+        if let Some(beside) = beside {
+            beside.add(text, nodes, unescaped, open, spare);
+        }
         // Pieces of valid text and whole characters: it is valid.
         let unescaped = std::str::from_utf8(unescaped).map_err(|_| not_utf8(0))?;
         Ok(Doc { nodes, text, unescaped })
@@ -88,51 +102,71 @@ impl Parser {
     /// Gives large buffers back, so that one huge record does not pin its memory. For now and then,
     /// such as the end of a batch.
     pub fn trim(&mut self) {
-        let nodes = self.nodes.capacity() * size_of::<Node>();
+        let nodes = self.nodes.capacity().max(self.spare.nodes.capacity()) * size_of::<Node>();
         if self.unescaped.capacity().max(nodes) > KEEP_BYTES_MAX {
             *self = Self::default();
         }
     }
 
-    /// Makes a flat document from parallel names and values, for records that are not JSON. Together
-    /// they must be shorter than 4 GiB; what is beyond reads as null.
-    pub fn row<'a>(&'a mut self, fields: impl Iterator<Item = (&'a str, Value<'a>)>) -> Doc<'a> {
-        let Self { nodes, unescaped, .. } = self;
+    /// Makes a flat document of the names and values that `fill` adds, for records that are not JSON.
+    pub fn row<'a>(
+        &'a mut self,
+        beside: Option<&Beside>,
+        fill: impl FnOnce(&mut RowBuilder<'_>),
+    ) -> Doc<'a> {
+        let Self { nodes, unescaped, open, spare } = self;
         nodes.clear();
         unescaped.clear();
-        let mut keep = |text: &str| {
-            let start = u32::try_from(unescaped.len()).ok()?;
-            let len = u32::try_from(text.len()).ok()?;
-            unescaped.extend_from_slice(text.as_bytes());
-            Some(Piece { start, len })
-        };
         nodes.push(Node::Null);
-        for (name, value) in fields {
-            let Some(name) = keep(name) else { break };
-            nodes.push(Node::UnescapedKey(name));
-            nodes.push(match value {
-                Value::Str(s) => keep(s).map_or(Node::Null, Node::Unescaped),
-                Value::Bool(b) => Node::Bool(b),
-                Value::I64(n) => Node::I64(n),
-                Value::U64(n) => i64::try_from(n).map_or(Node::U64(n), Node::I64),
-                Value::F64(n) => Node::F64(n),
-                Value::Null | Value::Array(_) | Value::Object(_) => Node::Null,
-            });
-        }
+        fill(&mut RowBuilder { nodes, unescaped });
         let count = nodes.len() as u32 - 1;
         nodes[0] = Node::Object { len: count / 2, count };
+        if let Some(beside) = beside {
+            beside.add("", nodes, unescaped, open, spare);
+        }
         // Whole texts, one after the other: it is valid.
         let unescaped = std::str::from_utf8(unescaped).unwrap_or_default();
         Doc { nodes, text: "", unescaped }
     }
 }
 
+/// The members of a flat document. See [`Parser::row`].
+pub struct RowBuilder<'a> {
+    nodes: &'a mut Vec<Node>,
+    unescaped: &'a mut Vec<u8>,
+}
+
+impl RowBuilder<'_> {
+    /// Adds a member. Together they must be shorter than 4 GiB; what is beyond is left out.
+    #[inline]
+    pub fn add(&mut self, name: &str, value: Value<'_>) {
+        let Some(key) = self.keep(name) else { return };
+        let value = match value {
+            Value::Str(s) => self.keep(s).map_or(Node::Null, Node::Unescaped),
+            Value::Bool(b) => Node::Bool(b),
+            Value::I64(n) => Node::I64(n),
+            Value::U64(n) => i64::try_from(n).map_or(Node::U64(n), Node::I64),
+            Value::F64(n) => Node::F64(n),
+            Value::Null | Value::Array(_) | Value::Object(_) => Node::Null,
+        };
+        self.nodes.push(Node::UnescapedKey(key));
+        self.nodes.push(value);
+    }
+
+    fn keep(&mut self, text: &str) -> Option<Piece> {
+        let start = u32::try_from(self.unescaped.len()).ok()?;
+        let len = u32::try_from(text.len()).ok()?;
+        self.unescaped.extend_from_slice(text.as_bytes());
+        Some(Piece { start, len })
+    }
+}
+
 /// A parsed record. See the module documentation.
 pub struct Doc<'a> {
-    nodes: &'a [Node],
+    pub(crate) nodes: &'a [Node],
     /// The record.
-    text: &'a str,
-    unescaped: &'a str,
+    pub(crate) text: &'a str,
+    pub(crate) unescaped: &'a str,
 }
 
 impl<'a> Doc<'a> {

@@ -11,6 +11,7 @@
 
 pub mod alert;
 pub mod batch;
+pub mod beside;
 pub mod columns;
 pub mod doc;
 pub mod fields;
@@ -24,6 +25,7 @@ pub mod uid;
 
 pub use alert::{Alert, AlertId, Correlated, CorrelatedEvent, CorrelatedRule, Facts, Level};
 pub use batch::{Batch, DeadLetter, PartitionKey, Record, Span, Stage};
+pub use beside::{Beside, Derived, Pivot};
 pub use columns::{ColumnDef, ColumnType, Rows, TableSchema};
 pub use doc::{Doc, NodeId, ParseError, Parser, Value};
 pub use fields::{FieldId, Fields, FieldsBuilder, Slots};

@@ -44,6 +44,8 @@ pub enum Tag {
     None,
     /// Lower-case value.
     Is(Arc<str>),
+    /// Known to be all of these at once, lower-case: rules call the same log by several names.
+    AnyOf(Arc<[Arc<str>]>),
 }
 
 impl Tag {
@@ -62,6 +64,9 @@ impl Tag {
             (_, None) | (Self::Unknown, _) => true,
             (Self::None, Some(_)) => false,
             (Self::Is(have), Some(want)) => have.eq_ignore_ascii_case(want),
+            (Self::AnyOf(all), Some(want)) => {
+                all.iter().any(|have| have.eq_ignore_ascii_case(want))
+            }
         }
     }
 }
@@ -88,5 +93,7 @@ mod tests {
         assert!(Tag::parse("none").admits(None));
         assert!(Tag::parse("AWS").admits(Some("aws")));
         assert!(!Tag::parse("gcp").admits(Some("aws")));
+        let both = Tag::AnyOf(["audit".into(), "exchange".into()].into());
+        assert!(both.admits(Some("Exchange")) && both.admits(None) && !both.admits(Some("x")));
     }
 }

@@ -1,4 +1,4 @@
-//! `normalize normalize --log-type T FILE`: one NDJSON line of columns per input line, for comparing
+//! `normalize normalize [--log-types DIR] --log-type T FILE`: one NDJSON line of columns per input line, for comparing
 //! mappings with other readings of the same events without the whole program.
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 
@@ -10,10 +10,18 @@ use normalize::{Catalog, RecordMeta, columns};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [_, _, log_type, path] = args.as_slice() else {
-        return Err("usage: normalize normalize --log-type T FILE".into());
+    let mut catalog = Catalog::builtin();
+    let [.., log_type, path] = args.as_slice() else {
+        return Err("usage: normalize normalize [--log-types DIR] --log-type T FILE".into());
     };
-    let mapping = Catalog::builtin().get(log_type).ok_or("unknown log type")?;
+    if let Some(at) = args.iter().position(|arg| arg == "--log-types") {
+        let file = std::path::Path::new(&args[at + 1]).join(format!("{log_type}.yml"));
+        let text = std::fs::read_to_string(&file)?;
+        catalog = catalog
+            .with_files([(file.display().to_string(), text)])
+            .map_err(|errors| errors.iter().map(|e| e.to_string() + "\n").collect::<String>())?;
+    }
+    let mapping = catalog.get(log_type).ok_or("unknown log type")?;
     let mut fields = FieldsBuilder::default();
     let mapper = mapping.bind(&mut fields);
     let fields = fields.build();

@@ -1,6 +1,8 @@
 //! From a log type's file to a [`Mapping`]: everything that can be wrong with it is found here, at
 //! start, with its line, column and a hint.
 
+mod record;
+
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -9,14 +11,11 @@ use hashbrown::HashMap;
 use serde_saphyr::{Location, Spanned};
 
 use crate::columns::{self, COMMON, Filled};
-use crate::decode::{Columns, Decoder};
 use crate::error::{MappingError, nearest};
 use crate::file;
-use crate::file::{
-    DecoderFile, IdentityFile, LogTypeFile, Ordered, StepFile, Steps, Texts, VendorFile,
-};
+use crate::file::{LogTypeFile, Ordered, StepFile, Steps, TakeFile, Texts, VendorFile};
 use crate::mapping::{Known, Mapping, Spelling};
-use crate::plan::{Identity, Path, Step, Table, Target};
+use crate::plan::{Path, Step, Table, Target};
 use crate::take::Take;
 
 /// Compiles the text of a file. `name` is what errors call the file.
@@ -92,6 +91,8 @@ impl Check<'_> {
             defs.push(ColumnDef { name: columns::RAW.into(), column_type: ColumnType::Text, doc });
         }
         let aliases = self.aliases(&file.aliases);
+        let beside = self.beside(&file);
+        let tells = self.tells(&file.tell);
         self.fields(&file.fields);
         let log_type = LogType::from(file.name.value.as_str());
         let mut known = std::mem::take(&mut self.known);
@@ -104,13 +105,15 @@ impl Check<'_> {
             log_type,
             description: file.description,
             log_source: LogSource {
-                product: tag(file.logsource.product.as_deref()),
-                category: tag(file.logsource.category.as_deref()),
-                service: tag(file.logsource.service.as_deref()),
+                product: tag(file.logsource.product.as_ref()),
+                category: tag(file.logsource.category.as_ref()),
+                service: tag(file.logsource.service.as_ref()),
             },
             raw,
             decoder: self.decoder(&file.decoder),
             spelling: self.spelling.clone(),
+            beside: (!beside.is_empty()).then(|| Arc::new(beside)),
+            tells,
             identity,
             times,
             targets,
@@ -128,75 +131,6 @@ impl Check<'_> {
             let hint = "lower-case words joined by dots, like `okta.system`".to_owned();
             self.fault(name.referenced, format!("`{}` is no name", name.value), hint);
         }
-    }
-
-    fn decoder(&mut self, file: &Spanned<DecoderFile>) -> Decoder {
-        match (&file.value.json, &file.value.columns) {
-            (Some(_), None) => Decoder::Json,
-            (None, Some(columns)) => {
-                if columns.separator.value.is_empty() {
-                    let hint = "\" \" for any run of blanks".to_owned();
-                    self.fault(columns.separator.referenced, "the separator is empty", hint);
-                }
-                for layout in &columns.layouts {
-                    if layout.value.is_empty() {
-                        self.fault(layout.referenced, "a layout without columns", None);
-                    }
-                }
-                let mut lengths: Vec<usize> =
-                    columns.layouts.iter().map(|l| l.value.len()).collect();
-                lengths.sort_unstable();
-                if lengths.windows(2).any(|pair| pair[0] == pair[1]) {
-                    let reason = "two layouts have the same number of columns";
-                    let hint = "they are told apart by that number only".to_owned();
-                    self.fault(file.referenced, reason, hint);
-                }
-                Decoder::Columns(Columns {
-                    separator: columns.separator.value.clone(),
-                    missing: columns.missing.clone(),
-                    layouts: columns.layouts.iter().map(|l| l.value.clone()).collect(),
-                })
-            }
-            _ => {
-                let hint = "`json: {}` or `columns: …`".to_owned();
-                self.fault(file.referenced, "a decoder is exactly one of two", hint);
-                Decoder::Json
-            }
-        }
-    }
-
-    fn identity(&mut self, file: &Spanned<IdentityFile>) -> Identity<Path> {
-        let place = file.referenced;
-        match &file.value {
-            IdentityFile { any: Some(paths), all: None, position: None } => {
-                Identity::Any(self.paths(paths, place))
-            }
-            IdentityFile { any: None, all: Some(paths), position: None } => {
-                Identity::All(self.paths(paths, place))
-            }
-            IdentityFile { any: None, all: None, position: Some(true) } => Identity::Position,
-            _ => {
-                let hint = "`any: [paths]`, `all: [paths]` or `position: true`".to_owned();
-                self.fault(place, "an identity is exactly one of three", hint);
-                Identity::Position
-            }
-        }
-    }
-
-    fn times(
-        &mut self,
-        file: &Spanned<Vec<file::TimeFile>>,
-    ) -> Vec<(Path, crate::timestamp::Form)> {
-        if file.value.is_empty() {
-            let hint = "the paths where the event's time stands, best first".to_owned();
-            self.fault(file.referenced, "no path to the event's time", hint);
-        }
-        let mut times = Vec::new();
-        for time in &file.value {
-            let paths = self.paths(&time.from.value, time.from.referenced);
-            times.extend(paths.into_iter().map(|path| (path, time.form)));
-        }
-        times
     }
 
     fn common(&mut self, file: &Ordered<Steps>) -> Vec<Target<Path>> {
@@ -238,6 +172,7 @@ impl Check<'_> {
                     when: Vec::new(),
                     take: None,
                     table: None,
+                    except: Vec::new(),
                 },
                 file::Step::Full(full) => self.step(full, place),
             };
@@ -278,8 +213,9 @@ impl Check<'_> {
             from: from.unwrap_or_default(),
             constant: file.value.as_ref().map(|v| v.value.0.clone()).unwrap_or_default(),
             when,
-            take: file.take.as_ref().map(|t| t.value.clone()),
+            take: file.take.as_ref().map(|t| t.value.0.clone()),
             table: file.values.as_ref().map(|values| table(values, file.otherwise.as_ref())),
+            except: file.except.as_ref().map(|e| e.0.clone()).unwrap_or_default(),
         }
     }
 
@@ -293,8 +229,8 @@ impl Check<'_> {
         when
     }
 
-    fn take(&mut self, take: &Spanned<Take>) {
-        if let Some(fault) = take.value.fault() {
+    fn take(&mut self, take: &Spanned<TakeFile>) {
+        if let Some(fault) = take.value.0.fault() {
             self.fault(take.referenced, fault, None);
         }
     }
@@ -353,8 +289,9 @@ impl Check<'_> {
                 from,
                 constant: Vec::new(),
                 when: self.when(&vendor.when),
-                take: vendor.take.as_ref().map(|t| t.value.clone()),
+                take: vendor.take.as_ref().map(|t| t.value.0.clone()),
                 table: None,
+                except: Vec::new(),
             };
             targets.push(Target {
                 column: defs.len(),
@@ -437,8 +374,13 @@ impl Check<'_> {
     }
 }
 
-fn tag(value: Option<&str>) -> Tag {
-    value.map_or(Tag::None, |text| Tag::Is(text.to_lowercase().into()))
+fn tag(value: Option<&Texts>) -> Tag {
+    let lower = |text: &String| Arc::from(text.to_lowercase());
+    match value.map(|texts| texts.0.as_slice()) {
+        None | Some([]) => Tag::None,
+        Some([one]) => Tag::Is(lower(one)),
+        Some(all) => Tag::AnyOf(all.iter().map(lower).collect()),
+    }
 }
 
 fn table(values: &Ordered<Texts>, otherwise: Option<&Spanned<Texts>>) -> Table {

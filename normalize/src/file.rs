@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use event::ColumnType;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
 use crate::take::Take;
@@ -26,6 +26,18 @@ pub(crate) struct LogTypeFile {
     /// The vendor also writes the same names with capital initials.
     #[serde(default)]
     pub capitals: bool,
+    /// Paths of text that is JSON.
+    #[serde(default)]
+    pub decode: Vec<Spanned<String>>,
+    /// Lists of names and values.
+    #[serde(default)]
+    pub pivot: Vec<Spanned<PivotFile>>,
+    /// Members made of others.
+    #[serde(default)]
+    pub derive: Vec<DeriveFile>,
+    /// What tells its records from those of others: the forms they have.
+    #[serde(default)]
+    pub tell: Vec<Spanned<TellFile>>,
     pub identity: Spanned<IdentityFile>,
     pub time: Spanned<Vec<TimeFile>>,
     pub columns: Ordered<Steps>,
@@ -46,9 +58,35 @@ fn yes() -> bool {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogSourceFile {
-    pub product: Option<String>,
-    pub category: Option<String>,
-    pub service: Option<String>,
+    pub product: Option<Texts>,
+    pub category: Option<Texts>,
+    pub service: Option<Texts>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PivotFile {
+    pub at: String,
+    pub name: String,
+    pub value: Option<Texts>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeriveFile {
+    pub name: Spanned<String>,
+    pub from: Spanned<Texts>,
+    pub values: Option<Ordered<String>>,
+    pub otherwise: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TellFile {
+    pub has: Option<Spanned<Texts>>,
+    pub lacks: Option<Spanned<Texts>>,
+    #[serde(default)]
+    pub is: Ordered<Texts>,
 }
 
 /// Exactly one is given.
@@ -68,12 +106,18 @@ pub(crate) struct JsonFile {}
 pub(crate) struct ColumnsFile {
     pub separator: Spanned<String>,
     pub missing: Option<String>,
+    /// Pairs of marks between which a separator is text: `"`, `[]`.
+    #[serde(default)]
+    pub quotes: Vec<Spanned<String>>,
     /// Column orders of text without a header, told apart by their number of columns.
     #[serde(default)]
     pub layouts: Vec<Spanned<Vec<String>>>,
+    /// The vendor adds columns at the end: this many values are enough, and more than the layout has
+    /// are left in the record.
+    pub least: Option<Spanned<usize>>,
 }
 
-/// Exactly one is given.
+/// `position` alone, or one or both of the others.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IdentityFile {
@@ -97,9 +141,10 @@ pub(crate) struct StepFile {
     pub value: Option<Spanned<Texts>>,
     #[serde(default)]
     pub when: Ordered<Texts>,
-    pub take: Option<Spanned<Take>>,
+    pub take: Option<Spanned<TakeFile>>,
     pub values: Option<Ordered<Texts>>,
     pub otherwise: Option<Spanned<Texts>>,
+    pub except: Option<Texts>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,11 +153,41 @@ pub(crate) struct VendorFile {
     #[serde(rename = "type")]
     pub column_type: ColumnType,
     pub from: Spanned<Texts>,
-    pub take: Option<Spanned<Take>>,
+    pub take: Option<Spanned<TakeFile>>,
     #[serde(default)]
     pub when: Ordered<Texts>,
     #[serde(default)]
     pub doc: String,
+}
+
+/// A function, or a list of functions of which each takes what the one before gives.
+#[derive(Debug)]
+pub(crate) struct TakeFile(pub Take);
+
+impl<'de> Deserialize<'de> for TakeFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = Take;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a function or a list of functions")
+            }
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Take, E> {
+                Take::deserialize(name.into_deserializer())
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Take, A::Error> {
+                Take::deserialize(MapAccessDeserializer::new(map))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Take, A::Error> {
+                let mut chain = Vec::new();
+                while let Some(TakeFile(take)) = seq.next_element()? {
+                    chain.push(take);
+                }
+                Ok(Take::Chain(chain))
+            }
+        }
+        deserializer.deserialize_any(V).map(Self)
+    }
 }
 
 /// One text or a list of them. A whole number or a boolean is its text.

@@ -16,6 +16,7 @@ pub mod columns;
 mod decode;
 mod error;
 mod file;
+mod guess;
 mod mapper;
 mod mapping;
 mod plan;
@@ -26,5 +27,6 @@ pub mod timestamp;
 
 pub use catalog::Catalog;
 pub use error::{MappingError, Reject};
+pub use guess::{Guess, guess};
 pub use mapper::{Mapped, Mapper, RecordMeta};
 pub use mapping::Mapping;

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use event::{
-    ColumnType, Doc, FieldId, Parser, PartitionKey, Rows, Slots, TableSchema, Timestamp, Uid,
-    Value, time,
+    Beside, ColumnType, Doc, FieldId, Parser, PartitionKey, Rows, Slots, TableSchema, Timestamp,
+    Uid, Value, time,
 };
 
 use crate::columns::at;
@@ -52,6 +52,7 @@ pub struct Mapped {
 pub(crate) struct Plan {
     pub log_type: Arc<str>,
     pub decoder: Decoder,
+    pub beside: Option<Arc<Beside>>,
     pub schema: Arc<TableSchema>,
     pub identity: Identity<FieldId>,
     pub times: Vec<(FieldId, Form)>,
@@ -116,7 +117,7 @@ impl Mapper {
         record: &'a [u8],
         header: Option<&'a [u8]>,
     ) -> Result<Doc<'a>, Reject> {
-        self.plan.decoder.parse(parser, record, header)
+        self.plan.decoder.parse(parser, record, header, self.plan.beside.as_deref())
     }
 
     /// Fills the open row of `rows` and leaves it open. `slots` must have been filled from `doc`
@@ -207,17 +208,14 @@ impl Plan {
             made.push_str(text);
             Some(())
         };
-        let known = match &self.identity {
-            Identity::Any(fields) => fields.iter().find_map(&mut add).is_some(),
-            Identity::All(fields) => {
-                let mut fields = fields.iter();
-                let first = fields.next().and_then(&mut add).is_some();
-                for field in fields.filter(|_| first) {
-                    add(field);
-                }
-                first
+        let Identity { any, all } = &self.identity;
+        let known = any.iter().find_map(&mut add).is_some() || {
+            let mut fields = all.iter();
+            let first = fields.next().and_then(&mut add).is_some();
+            for field in fields.filter(|_| first) {
+                add(field);
             }
-            Identity::Position => false,
+            first
         };
         let uid = if known {
             Uid::of("event", &[self.log_type.as_bytes(), made.as_bytes()])
@@ -271,9 +269,15 @@ impl Target<FieldId> {
         scratch: &mut Scratch,
     ) -> bool {
         let step = &self.steps[step];
+        let printed = &mut scratch.printed;
         let holds = step.when.iter().all(|(field, words)| {
-            let mut values = slots.values(doc, *field).filter_map(Value::as_str);
-            values.any(|value| words.iter().any(|w| w == value || (w == "*" && !value.is_empty())))
+            slots.nodes(*field).any(|node| {
+                let value = doc.text(node).or_else(|| printed.text(doc, doc.value(node)));
+                let is = |word: &String, value: &str| {
+                    word == value || (word == "*" && !value.is_empty())
+                };
+                value.is_some_and(|value| words.iter().any(|word| is(word, value)))
+            })
         });
         holds && self.step(step, doc, slots, rows, scratch)
     }
@@ -329,6 +333,12 @@ impl Target<FieldId> {
         if let Value::Str(text) = value {
             return self.put_mapped(step, text, doc, rows, printed);
         }
+        if !step.except.is_empty() {
+            let text = printed.text(doc, value);
+            if text.is_some_and(|text| step.except.iter().any(|e| e == text)) {
+                return false;
+            }
+        }
         let Some(table) = &step.table else {
             return self.put(doc, value, rows, printed);
         };
@@ -348,6 +358,7 @@ impl Target<FieldId> {
         printed: &mut Printer,
     ) -> bool {
         match &step.table {
+            _ if step.except.iter().any(|e| e == text) => false,
             None => self.put_text(text, doc, rows, printed),
             Some(_) if text.is_empty() => false,
             Some(table) => match table.get(text) {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use event::{FieldsBuilder, LogSource, LogType, TableSchema};
+use event::{Beside, FieldsBuilder, LogSource, LogType, TableSchema};
 use hashbrown::HashMap;
 
 use crate::decode::Decoder;
 use crate::mapper::{Mapper, Plan};
-use crate::plan::{Identity, Path, Target};
+use crate::plan::{Identity, Path, Target, Tell};
 use crate::steps::Steps;
 use crate::timestamp::Form;
 
@@ -22,6 +22,8 @@ pub struct Mapping {
     pub(crate) raw: Option<usize>,
     pub(crate) decoder: Decoder,
     pub(crate) spelling: Spelling,
+    pub(crate) beside: Option<Arc<Beside>>,
+    pub(crate) tells: Vec<Tell<Path>>,
     pub(crate) identity: Identity<Path>,
     pub(crate) times: Vec<(Path, Form)>,
     pub(crate) targets: Vec<Target<Path>>,
@@ -57,12 +59,47 @@ impl Spelling {
         }
         spellings
     }
+
+    /// How the vendor writes a member below a path of [`Spelling::all`]: with a capital where the path
+    /// has them.
+    pub fn member_below(&self, spelled: &str, path: &str, member: &str) -> String {
+        let is_capital = self.capitals && !spelled.ends_with(path);
+        if is_capital { capital(member) } else { member.to_owned() }
+    }
+
+    /// As [`Spelling::all`], for a path that a rule writes: it may name the wrapper of records that come
+    /// bare, or have capitals where the log type's file has none.
+    fn wanted(&self, path: &str) -> Path {
+        let mut spellings = self.all(path);
+        let mut add = |path: &str| {
+            let all = self.all(path).into_iter();
+            let new: Vec<_> = all.filter(|s| !spellings.contains(s)).collect();
+            spellings.extend(new);
+        };
+        if self.capitals {
+            add(&small(path));
+        }
+        for envelope in &self.envelopes {
+            if let Some(inner) = path.strip_prefix(envelope).and_then(|p| p.strip_prefix('.')) {
+                add(inner);
+            }
+        }
+        spellings
+    }
 }
 
 fn capital(path: &str) -> String {
+    initials(path, |c| c.to_ascii_uppercase())
+}
+
+fn small(path: &str) -> String {
+    initials(path, |c| c.to_ascii_lowercase())
+}
+
+fn initials(path: &str, change: impl Fn(char) -> char) -> String {
     let mut start = true;
     let letter = |c: char| {
-        let c = if start { c.to_ascii_uppercase() } else { c };
+        let c = if start { change(c) } else { c };
         start = c == '.';
         c
     };
@@ -120,7 +157,7 @@ impl Mapping {
 
     /// Where to look for a field that a rule names, best first. Never empty.
     pub fn candidates(&self, field: &str) -> Vec<String> {
-        let mut found = self.spelling.all(field);
+        let mut found = self.spelling.wanted(field);
         for path in self.aliases.get(field).into_iter().flatten() {
             for spelling in self.spelling.all(path) {
                 if !found.contains(&spelling) {
@@ -139,19 +176,10 @@ impl Mapping {
             let inner = field.strip_prefix(e.as_str()).and_then(|rest| rest.strip_prefix('.'));
             inner.is_some_and(|inner| self.known.has(inner))
         };
-        let lower = || {
-            let mut start = true;
-            let letter = |c: char| {
-                let c = if start { c.to_ascii_lowercase() } else { c };
-                start = c == '.';
-                c
-            };
-            field.chars().map(letter).collect::<String>()
-        };
         self.known.has(field)
             || self.aliases.contains_key(field)
             || self.spelling.envelopes.iter().any(in_envelope)
-            || (self.spelling.capitals && self.known.has(&lower()))
+            || (self.spelling.capitals && self.known.has(&small(field)))
     }
 
     /// Registers every path it reads and returns the mapper that reads them.
@@ -161,6 +189,7 @@ impl Mapping {
         let plan = Plan {
             log_type: Arc::clone(&self.log_type.0),
             decoder: self.decoder.clone(),
+            beside: self.beside.clone(),
             schema: Arc::clone(&self.schema),
             identity: self.identity.bind(&mut field),
             times: self.times.iter().map(|(path, form)| (field(path), *form)).collect(),

@@ -33,6 +33,8 @@ pub(crate) struct Step<F> {
     pub when: Vec<(F, Vec<String>)>,
     pub take: Option<Take>,
     pub table: Option<Table>,
+    /// Texts that stand for no value.
+    pub except: Vec<String>,
 }
 
 /// Values to other values.
@@ -79,6 +81,7 @@ impl<F> Target<F> {
             when: step.when.iter().map(|(f, words)| (field(f), words.clone())).collect(),
             take: step.take.clone(),
             table: step.table.clone(),
+            except: step.except.clone(),
         });
         Target {
             steps: steps.collect(),
@@ -90,23 +93,41 @@ impl<F> Target<F> {
     }
 }
 
-/// What makes two records the same event.
-#[derive(Clone, Debug)]
-pub(crate) enum Identity<F> {
+/// What makes two records the same event. Without either: the place where the record stood.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Identity<F> {
     /// The first of these that the record has.
-    Any(Vec<F>),
-    /// All of these together; the record must have the first.
-    All(Vec<F>),
-    /// The place where the record stood.
-    Position,
+    pub any: Vec<F>,
+    /// Where it has none of those: all of these together; the record must have the first.
+    pub all: Vec<F>,
 }
 
 impl<F> Identity<F> {
-    pub fn bind<G>(&self, field: impl FnMut(&F) -> G) -> Identity<G> {
-        match self {
-            Identity::Any(fields) => Identity::Any(fields.iter().map(field).collect()),
-            Identity::All(fields) => Identity::All(fields.iter().map(field).collect()),
-            Identity::Position => Identity::Position,
+    pub fn bind<G>(&self, mut field: impl FnMut(&F) -> G) -> Identity<G> {
+        Identity {
+            any: self.any.iter().map(&mut field).collect(),
+            all: self.all.iter().map(&mut field).collect(),
+        }
+    }
+}
+
+/// One form of a log type's records, and how it is told from others.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tell<F> {
+    /// Every one of these is there.
+    pub has: Vec<F>,
+    /// None of these is there.
+    pub lacks: Vec<F>,
+    /// Each has one of these texts; they may end in `*`.
+    pub is: Vec<(F, Vec<String>)>,
+}
+
+impl<F> Tell<F> {
+    pub fn bind<G>(&self, mut field: impl FnMut(&F) -> G) -> Tell<G> {
+        Tell {
+            has: self.has.iter().map(&mut field).collect(),
+            lacks: self.lacks.iter().map(&mut field).collect(),
+            is: self.is.iter().map(|(f, words)| (field(f), words.clone())).collect(),
         }
     }
 }

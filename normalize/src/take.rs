@@ -22,6 +22,8 @@ pub(crate) enum Take {
     Email,
     /// The text in lower case.
     Lower,
+    /// The value, if it is text.
+    Text,
     /// What stands before the first occurrence of a text.
     Before(String),
     /// What stands after the first occurrence of a text.
@@ -38,6 +40,20 @@ pub(crate) enum Take {
     Entry(String),
     /// Of an array of objects, those whose member is one of these; of each, another member.
     Element(Element),
+    /// One after the other, written as a list.
+    #[serde(skip)]
+    Chain(Vec<Take>),
+}
+
+impl Take {
+    /// Whether it only chooses a part of what is there, and so may stand before the end of a chain.
+    fn only_cuts(&self) -> bool {
+        use Take::{After, AfterLast, Before, Element, Email, Entry, NotIp, Text};
+        matches!(
+            self,
+            NotIp | Text | Email | Before(_) | After(_) | AfterLast(_) | Entry(_) | Element(_)
+        )
+    }
 }
 
 /// See [`Take::Element`].
@@ -55,7 +71,11 @@ pub(crate) struct Element {
 impl Take {
     /// Whether it makes a number, or a text where this is false.
     pub fn makes_number(&self) -> bool {
-        matches!(self, Take::Port | Take::Times(_))
+        match self {
+            Take::Port | Take::Times(_) => true,
+            Take::Chain(chain) => chain.last().is_some_and(Take::makes_number),
+            _ => false,
+        }
     }
 
     /// What is wrong with the arguments.
@@ -68,6 +88,14 @@ impl Take {
             }
             Take::Element(e) if e.is.is_empty() => Some("`is` lists no value"),
             Take::Times(factor) if !factor.is_finite() => Some("the factor is not a number"),
+            Take::Chain(chain) => match chain.split_last() {
+                None => Some("a chain without a function"),
+                Some((Take::Join(_), _)) => Some("`join` stands alone"),
+                Some((_, cuts)) if !cuts.iter().all(Take::only_cuts) => {
+                    Some("only functions that choose a part may stand before the last")
+                }
+                Some(_) => chain.iter().find_map(Take::fault),
+            },
             _ => None,
         }
     }
@@ -81,30 +109,41 @@ impl Take {
         scratch: &'v mut String,
     ) -> Option<Value<'v>> {
         match self {
-            Take::Times(factor) => return times(value, *factor),
-            Take::HttpOutcome => return http_outcome(value),
-            Take::Element(element) => return element.of(doc, value),
-            _ => {}
+            Take::Times(factor) => times(value, *factor),
+            Take::HttpOutcome => http_outcome(value),
+            Take::Ip => {
+                address::write(address::parse(value.as_str()?)?.0, scratch);
+                Some(Value::Str(scratch))
+            }
+            Take::Port => Some(Value::I64(address::parse(value.as_str()?)?.1?.into())),
+            Take::Lower => {
+                scratch.clear();
+                scratch.extend(value.as_str()?.chars().flat_map(char::to_lowercase));
+                Some(Value::Str(scratch))
+            }
+            Take::Chain(chain) => {
+                let (last, cuts) = chain.split_last()?;
+                let cut = cuts.iter().try_fold(value, |value, take| take.cut(doc, value))?;
+                last.apply(doc, cut, scratch)
+            }
+            _ => self.cut(doc, value),
+        }
+    }
+
+    /// Chooses a part of a value.
+    fn cut<'v>(&self, doc: &Doc<'v>, value: Value<'v>) -> Option<Value<'v>> {
+        if let Take::Element(element) = self {
+            return element.of(doc, value);
         }
         let text = value.as_str()?;
         Some(match self {
-            Take::Ip => {
-                address::write(address::parse(text)?.0, scratch);
-                Value::Str(scratch)
-            }
-            Take::Port => Value::I64(address::parse(text)?.1?.into()),
             Take::NotIp => address::parse(text).is_none().then_some(value)?,
             Take::Email => Value::Str(email(text)?),
-            Take::Lower => {
-                scratch.clear();
-                scratch.extend(text.chars().flat_map(char::to_lowercase));
-                Value::Str(scratch)
-            }
             Take::Before(mark) => Value::Str(text.split_once(mark.as_str())?.0),
             Take::After(mark) => Value::Str(text.split_once(mark.as_str())?.1),
             Take::AfterLast(mark) => Value::Str(text.rsplit_once(mark.as_str())?.1),
             Take::Entry(name) => Value::Str(entry(text, name)?),
-            Take::Join(_) | Take::Times(_) | Take::HttpOutcome | Take::Element(_) => value,
+            _ => value,
         })
     }
 }
@@ -167,8 +206,12 @@ fn entry<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 impl Element {
     fn of<'v>(&self, doc: &Doc<'v>, value: Value<'v>) -> Option<Value<'v>> {
         let Value::Object(object) = value else { return None };
-        let kind = doc.value(doc.member(object, &self.member)?).as_str()?;
-        if !self.is.iter().any(|is| is == kind) {
+        let is_kind = match doc.value(doc.member(object, &self.member)?) {
+            Value::Str(kind) => self.is.iter().any(|is| is == kind),
+            Value::I64(kind) => self.is.iter().any(|is| is.parse() == Ok(kind)),
+            _ => false,
+        };
+        if !is_kind {
             return None;
         }
         Some(doc.value(doc.member(object, &self.take)?))

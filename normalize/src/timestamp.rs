@@ -43,6 +43,7 @@ pub fn parse(text: &str, form: Form) -> Option<Timestamp> {
         Form::Auto => compact(text)
             .or_else(|| calendar(text))
             .or_else(|| web_server(text))
+            .or_else(|| twelve_hours(text))
             .or_else(|| number(text, form)),
         _ => number(text, form),
     }
@@ -225,6 +226,27 @@ fn web_server(text: &str) -> Option<Timestamp> {
     at_zone((year, month, day), (hour, minute, second), nanos, east_s)
 }
 
+/// `8/22/2022 6:07:16 PM`: month first, always UTC.
+fn twelve_hours(text: &str) -> Option<Timestamp> {
+    let mut parts = text.split_ascii_whitespace();
+    let (date, time, half) = (parts.next()?, parts.next()?, parts.next()?);
+    let mut numbers = [0; 6];
+    let texts = date.split('/').chain(time.split(':'));
+    if parts.next().is_some() || date.matches('/').count() != 2 || time.matches(':').count() != 2 {
+        return None;
+    }
+    for (number, digits) in numbers.iter_mut().zip(texts) {
+        *number = digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())??;
+    }
+    let [month, day, year, hour, minute, second] = numbers;
+    let hour = match half {
+        "AM" if hour <= 12 => hour % 12,
+        "PM" if hour <= 12 => hour % 12 + 12,
+        _ => return None,
+    };
+    Timestamp::from_civil((i64::from(year), month, day), (hour, minute, second), 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +281,9 @@ mod tests {
             ("[06/Feb/2019:00:00:38 +0000]", "2019-02-06T00:00:38Z"),
             ("06/Feb/2019:00:00:38 -0100", "2019-02-06T01:00:38Z"),
             (" 2020-01-09 ", "2020-01-09T00:00:00Z"),
+            ("8/22/2022 6:07:16 PM", "2022-08-22T18:07:16Z"),
+            ("9/9/2022 12:54:27 AM", "2022-09-09T00:54:27Z"),
+            ("12/31/2022 12:00:00 PM", "2022-12-31T12:00:00Z"),
         ] {
             check(text, expected);
         }
@@ -309,6 +334,10 @@ mod tests {
             "2020-01-09T02:23:11.Z",
             "2020-01-09T02:23:11+2",
             "2020-01-09T02:23:11 PST",
+            "8/22/2022 13:07:16 PM",
+            "8/22/2022 6:07 PM",
+            "22/8/2022 6:07:16 PM",
+            "8/22 6:07:16 PM",
             "2020-01-09T02:23:11Zx",
             "9999-12-31T23:59:59Z",
             "0x10",

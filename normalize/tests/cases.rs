@@ -19,6 +19,17 @@ struct Case {
     expect: serde_json::Value,
 }
 
+impl Case {
+    /// The record as it arrives.
+    fn text(&self) -> String {
+        let text = self.record.get();
+        match text.starts_with('"') {
+            true => serde_json::from_str(text).unwrap(),
+            false => text.to_owned(),
+        }
+    }
+}
+
 /// Columns that say nothing about the mapping.
 const LEFT_OUT: &[&str] = &[
     "dedup_key",
@@ -36,12 +47,7 @@ fn row(mapping: &Mapping, case: &Case) -> serde_json::Value {
     let mut fields = FieldsBuilder::default();
     let mapper = mapping.bind(&mut fields);
     let fields = fields.build();
-    let text = case.record.get();
-    let record = if text.starts_with('"') {
-        serde_json::from_str::<String>(text).unwrap()
-    } else {
-        text.to_owned()
-    };
+    let record = case.text();
     let key = PartitionKey { source: "cases".into(), partition: "0".into() };
     let meta = RecordMeta {
         raw: record.as_bytes(),
@@ -122,4 +128,30 @@ fn every_file_is_part_of_the_program() {
         .collect();
     files.sort();
     assert_eq!(catalog.names().collect::<Vec<_>>(), files);
+}
+
+#[test]
+fn every_case_is_guessed_right() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("log_types");
+    let catalog = Catalog::builtin();
+    let mut wrong = Vec::new();
+    for name in catalog.names() {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.cases.ndjson"))).unwrap();
+        for (at, line) in text.lines().enumerate() {
+            let case: Case = serde_json::from_str(line).unwrap();
+            if case.expect.get("reject").is_some() {
+                continue;
+            }
+            let record = case.text();
+            let header = case.header.as_ref().map(|h| h.as_bytes());
+            let found = normalize::guess(&catalog, &[record.as_bytes()], header);
+            let best = found.first().map_or("nothing", |g| g.log_type.as_str());
+            if best != name {
+                let all: Vec<String> =
+                    found.iter().map(|g| format!("{} ({})", g.log_type, g.reasons[0])).collect();
+                wrong.push(format!("{name}:{}: {best}; {}", at + 1, all.join(" | ")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -107,6 +107,6 @@ impl Lane {
 fn names(rule: &detect::Rule, source: &LogSource) -> bool {
     match &source.product {
         Tag::Is(product) => rule.log_source.product.as_deref() == Some(&**product),
-        Tag::None | Tag::Unknown => rule.log_source.applies_to(source),
+        Tag::None | Tag::Unknown | Tag::AnyOf(_) => rule.log_source.applies_to(source),
     }
 }

@@ -66,7 +66,8 @@ fn leaves_are_the_scalars_in_order() {
 fn a_row_is_a_flat_object() {
     let mut parser = Parser::default();
     let fields = [("srcaddr", Value::Str("10.0.0.1")), ("bytes", Value::I64(40))];
-    let doc = parser.row(fields.into_iter());
+    let doc =
+        parser.row(None, |row| fields.into_iter().for_each(|(name, value)| row.add(name, value)));
     let mut out = Vec::new();
     doc.write_json(Doc::ROOT, &mut out);
     assert_eq!(out, br#"{"srcaddr":"10.0.0.1","bytes":40}"#);

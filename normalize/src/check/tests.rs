@@ -51,7 +51,7 @@ fn what_yaml_and_shape_forbid() {
     check(
         "action: what",
         "action: {from: what, take: upper}",
-        "8:30: unknown variant `upper` | expected one of ip, port, not_ip, email, lower, before, after, after_last, join, times, http_outcome, entry, element",
+        "8:24: unknown variant `upper` | expected one of ip, port, not_ip, email, lower, text, before, after, after_last, join, times, http_outcome, entry, element",
     );
     check(
         "action: what",
@@ -148,9 +148,45 @@ fn what_the_meaning_forbids() {
         "4:10: two layouts have the same number of columns | they are told apart by that number only",
     );
     check(
+        "action: what",
+        "action: {from: what, take: [lower, {before: x}]}",
+        "8:30: only functions that choose a part may stand before the last | -",
+    );
+    check("action: what", "action: {from: what, take: []}", "8:30: a chain without a function | -");
+    check(
+        "{json: {}}",
+        "{columns: {separator: ',', quotes: ['()x']}}",
+        "4:46: `()x` is no quote | one character, or an opening and a closing one: `\"` or `[]`",
+    );
+    check(
+        "{json: {}}",
+        "{columns: {separator: ',', layouts: [[a, b]], least: 3}}",
+        "4:63: `least` needs one layout of at least so many columns | -",
+    );
+    check(
+        "decoder: {json: {}}",
+        "decoder: {json: {}}\ndecode: [a..b]",
+        "5:10: `a..b` is no path | names joined by dots, in the vendor's spelling",
+    );
+    check(
+        "decoder: {json: {}}",
+        "decoder: {json: {}}\npivot: [{at: p, name: a.b}]",
+        "5:9: `a.b` is no member | the name of one member of an element",
+    );
+    check(
+        "decoder: {json: {}}",
+        "decoder: {json: {}}\nderive: [{name: s, from: r, otherwise: x}]",
+        "5:40: `otherwise` needs `values` | what no line of `values` names becomes `otherwise`",
+    );
+    check(
+        "decoder: {json: {}}",
+        "decoder: {json: {}}\ntell: [{lacks: a}]",
+        "5:8: a form that every record has | `has: [paths]`, `is: {path: [texts]}` or both",
+    );
+    check(
         "{any: [id]}",
         "{any: [id], position: true}",
-        "5:11: an identity is exactly one of three | `any: [paths]`, `all: [paths]` or `position: true`",
+        "5:11: an identity is of paths or of the position | `any: [paths]`, `all: [paths]`, both, or `position: true`",
     );
     check(
         "time: [{from: at}]",

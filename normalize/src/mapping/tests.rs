@@ -17,6 +17,14 @@ fn a_field_is_looked_for_in_every_form_of_delivery() {
         ["detail.service.count", "service.count", "detail.Service.Count", "Service.Count"];
     candidates("aws.guardduty", "service.count", &guardduty);
     candidates("k8s.audit", "verb", &["verb"]);
+    let wrapped = [
+        "data.data.protoPayload.methodName",
+        "data.protoPayload.methodName",
+        "protoPayload.methodName",
+    ];
+    candidates("gcp.audit", "data.protoPayload.methodName", &wrapped);
+    let any = ["properties.ResultType", "ResultType", "properties.resultType", "resultType"];
+    candidates("azure.activity", "ResultType", &any);
     candidates("aws.vpcflow", "dst_port", &["dst_port", "dstport"]);
     candidates("aws.vpcflow", "tcp-flags", &["tcp-flags", "tcp_flags"]);
 }
