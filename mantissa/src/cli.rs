@@ -34,6 +34,8 @@ pub enum Command {
     Ingest(Ingest),
     /// Print the common columns of each line of a file.
     Normalize(Normalize),
+    /// Say which log type a file is of, and by which fields that was seen.
+    DetectType(DetectType),
     /// Sigma rules: check, test, evaluate.
     #[command(subcommand)]
     Rules(Rules),
@@ -124,6 +126,17 @@ pub struct Normalize {
     #[arg(long)]
     pub log_types: Vec<PathBuf>,
     /// The file; `-` is standard input.
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct DetectType {
+    /// Log types of your own: files or folders.
+    #[arg(long)]
+    pub log_types: Vec<PathBuf>,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    pub format: ReportFormat,
+    /// The file, compressed or not; `-` is standard input.
     pub file: PathBuf,
 }
 

@@ -4,6 +4,7 @@ mod alerts;
 mod check;
 mod deadletters;
 mod demo;
+mod detect_type;
 mod generate;
 mod ingest;
 mod lake;
@@ -31,6 +32,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Schema { of } => check::schema(of),
         Command::Ingest(args) => ingest::run(args),
         Command::Normalize(args) => normalize::run(&args),
+        Command::DetectType(args) => detect_type::run(&args),
         Command::Rules(args) => rules::run(args),
         Command::Query(args) => query::run(&args),
         Command::Lake(args) => lake::run(args),
