@@ -20,6 +20,7 @@ mod guess;
 mod mapper;
 mod mapping;
 mod plan;
+mod printer;
 pub mod redact;
 mod steps;
 mod take;
