@@ -2,6 +2,7 @@
 //! of every form, conditions of every form, filters. [`super::coverage`] counts what of the specification they
 //! reach. (`matcher/tests.rs` does the same from the rule IR on, with what no text can say.)
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
@@ -10,6 +11,7 @@ use detect::ir::{Part, Pattern};
 use detect::{Engine, Group, Placeholders, RuleSet, Severity, parse, witness};
 use event::{Fields, FieldsBuilder, LogSource, Parser, Slots};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value as Json, json};
 
 /// A chain of modifiers and the values that it takes, as YAML.
@@ -420,20 +422,31 @@ fn compare(files: &[String], events: &[String]) -> usize {
     pairs
 }
 
-/// `MANTISSA_DIFFERENTIAL_CASES` asks for more, as in `matcher/tests.rs`.
-fn cases() -> u32 {
+/// `MANTISSA_DIFFERENTIAL_CASES=45000` is the long form, of a million pairs, as in `matcher/tests.rs`.
+fn cases() -> Option<u32> {
     let wanted = std::env::var("MANTISSA_DIFFERENTIAL_CASES").ok();
-    wanted.map_or(200, |n| n.parse().expect("a number of cases"))
+    wanted.map(|n| n.parse().expect("a number of cases"))
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
-
-    #[test]
-    fn rule_files_mean_the_same_to_both_engines(
-        files in prop::collection::vec(rule_file(), 1..5),
-        events in prop::collection::vec(event(), 1..8),
-    ) {
-        prop_assert!(compare(&files, &events) > 0);
+#[test]
+fn rule_files_mean_the_same_to_both_engines() {
+    let config = ProptestConfig {
+        source_file: Some(file!()),
+        ..ProptestConfig::with_cases(cases().unwrap_or(200))
+    };
+    let pairs = AtomicUsize::new(0);
+    let files = prop::collection::vec(rule_file(), 1..5);
+    let events = prop::collection::vec(event(), 1..8);
+    let result = TestRunner::new(config).run(&(files, events), |(files, events)| {
+        pairs.fetch_add(compare(&files, &events), Ordering::Relaxed);
+        Ok(())
+    });
+    assert!(result.is_ok(), "{}", result.unwrap_err());
+    let pairs = pairs.into_inner();
+    assert!(pairs > 1_000, "{pairs} pairs");
+    if cases().is_some() {
+        let told = format!("{pairs} pairs of rule and event\n");
+        // Past the capturing of test output.
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), told.as_bytes());
     }
 }
