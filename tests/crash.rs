@@ -299,8 +299,9 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let mut lives: Vec<i64> = vec![0];
     for life in 0..kills() {
         let running = start(dir);
-        if broker.is_some() && life % 3 == 2 {
-            // Joining a group takes longer than the short lives.
+        if broker.is_some() && life % 2 == 1 {
+            // Joining a group takes longer than the short lives: the member of the one before has to be
+            // given up first.
             let before = *lives.last().expect("one is there from the start");
             let what = format!("reading from the queue (seed {seed}, {lives:?})");
             wait_until(&what, Duration::from_secs(30), || queued_so_far() > before);
@@ -310,7 +311,8 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
         lives.push(queued_so_far());
     }
     let killed_reading = lives.windows(2).filter(|two| two[1] > two[0]).count();
-    assert!(broker.is_none() || kills() < 3 || killed_reading > 0, "seed {seed}: {lives:?}");
+    let enough = kills() as usize / 2;
+    assert!(broker.is_none() || killed_reading >= enough, "seed {seed}: {lives:?}");
     let mut child = start(dir);
     std::thread::sleep(Duration::from_millis(1_500));
     sent.stop.store(true, Ordering::Relaxed);
@@ -373,7 +375,8 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     }
     assert!(broker.is_none() || queued.len() > 100, "seed {seed}: {} were queued", queued.len());
     note(&format!(
-        "seed {seed}: {tailed} tailed, {} pushed, {} queued; the queue after each life: {lives:?}",
+        "seed {seed}: {tailed} tailed, {} pushed, {} queued; killed {killed_reading} times while the queue \
+         was read; the queue after each life: {lives:?}",
         accepted.len(),
         queued.len()
     ));

@@ -12,7 +12,7 @@ pub fn config(address: &str, topic: &str) -> String {
     kafka:
       brokers: [\"{address}\"]
       topics: [{topic}]
-      properties: {{session.timeout.ms: \"2000\", heartbeat.interval.ms: \"500\"}}
+      properties: {{session.timeout.ms: \"1000\", heartbeat.interval.ms: \"250\"}}
 "
     )
 }

@@ -128,3 +128,50 @@ fn a_log_on_a_full_disk_refuses_and_goes_on_when_there_is_room() {
         );
     }
 }
+
+/// The lake is on a small disk; messages go on coming, more of them than are taken ahead of it.
+#[test]
+fn a_topic_waits_for_a_lake_on_a_full_disk() {
+    let Some(broker) = Broker::start() else { return };
+    let topic = broker.topic("flows", 1);
+    let source = queue::config(&broker.address, "flows");
+    let mut site = Site::with(&format!(
+        "state_dir: ./state\nlake: {{url: ./small/lake, epoch_ms_max: 150, epoch_bytes_max: 100000}}\n\
+         sources:\n{source}"
+    ));
+    let Some(small) = Small::mount(&site.path("small"), "24m") else { return };
+    let (lake, filler) = (small.0.join("lake"), small.0.join("filler"));
+    topic.produce_batch(0, &flows(0..300));
+    site.start();
+    let stored = "mantissa_events_stored_total";
+    site.wait("the first messages", |site| site.metric(stored) == 300.0);
+
+    fill(&filler);
+    let all = 100_000;
+    for from in (300..all).step_by(5_000) {
+        topic.produce_batch(0, &flows(from..all.min(from + 5_000)));
+    }
+    site.wait("a degraded lake", |site| site.check("lake").1 == "degraded");
+    let read = "mantissa_source_records_total{source=\"queue\"}";
+    let mut last = -1.0;
+    site.wait("reading that waits", |site| {
+        std::thread::sleep(Duration::from_millis(1_500));
+        std::mem::replace(&mut last, site.metric(read)) == site.metric(read)
+    });
+    let ahead = site.metric(read);
+    assert!(ahead < all as f64, "{ahead} were read ahead: it does not wait");
+    // Longer than a session: whoever waits is still a member of the group.
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(site.metric("mantissa_source_up{source=\"queue\"}"), 1.0);
+    assert_eq!(site.check("source queue").0, 200);
+    assert_eq!((site.metric(stored), site.metric(read)), (300.0, ahead));
+
+    std::fs::remove_file(&filler).unwrap();
+    site.wait("all messages", |site| site.metric(stored) == all as f64);
+    site.wait("a lake that is well", |site| site.check("lake").1 == "ok");
+    site.stop();
+    let have = column_counts(&lake, "aws_vpcflow", "interface_id");
+    assert_eq!(have.len(), all);
+    assert!(have.values().all(|count| *count == 1), "stored more than once");
+    ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
+}

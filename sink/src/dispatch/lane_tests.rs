@@ -142,3 +142,32 @@ fn a_misconfigured_destination_is_probed_slowly() {
     assert!(lane.is_broken());
     assert_eq!((lane.room(at(899)), lane.room(at(900))), (0, 1));
 }
+
+/// A destination that is down for an hour and then works, second by second.
+#[test]
+fn an_hour_of_silence_parks_nothing_and_is_not_answered_with_a_storm() {
+    let (policy, back) = (Policy::default(), 3_600);
+    let mut lane = lane(4, 100.0);
+    let mut waiting: Vec<Delivery> = (0..200).map(|_| Delivery::pending(at(0))).collect();
+    let (mut probes, mut now) = (0, 0);
+    while !waiting.is_empty() {
+        let mut due: Vec<usize> = (0..waiting.len()).collect();
+        due.retain(|i| waiting[*i].next_attempt_at <= at(now));
+        due.truncate(lane.room(at(now)));
+        lane.begin(due.len());
+        for i in due {
+            let answer = if now < back { failed(None) } else { OK };
+            probes += usize::from(now < back);
+            let mut delivery = waiting[i].clone();
+            delivery.attempts += 1;
+            delivery.first_attempt_at.get_or_insert(at(now));
+            lane.end(&answer, at(now), 0.5);
+            waiting[i] = policy.after(delivery, &answer, at(now), 0.5);
+            assert_ne!(waiting[i].state.name(), StateName::Parked, "at {now}");
+        }
+        waiting.retain(|delivery| delivery.state.name() == StateName::Pending);
+        now += 1;
+        assert!(now <= back + 15 * 60, "{} still wait", waiting.len());
+    }
+    assert!((10..60).contains(&probes), "{probes} requests in an hour");
+}
