@@ -262,6 +262,9 @@ pub enum Step {
     },
 }
 
+/// Whoever wants to hear of steps.
+pub(crate) type Told<'t> = Option<&'t mut dyn FnMut(Step)>;
+
 /// Evaluates a group on one event after the other. One per worker thread.
 #[derive(Debug)]
 pub struct Matcher {
@@ -273,7 +276,7 @@ impl Matcher {
     /// Replaces `hits` by the rules that hold for the document, ascending. `slots` were filled from
     /// the same document with the fields that the group was bound to.
     pub fn matches(&mut self, doc: &Doc<'_>, slots: &Slots, hits: &mut Vec<u32>) {
-        self.run(doc, slots, hits, |_| {});
+        self.run(doc, slots, hits, None);
     }
 
     /// As [`Matcher::matches`], telling `told` of each step, for whoever holds a clock.
@@ -284,17 +287,10 @@ impl Matcher {
         hits: &mut Vec<u32>,
         told: &mut dyn FnMut(Step),
     ) {
-        self.run(doc, slots, hits, told);
+        self.run(doc, slots, hits, Some(told));
     }
 
-    #[inline]
-    fn run(
-        &mut self,
-        doc: &Doc<'_>,
-        slots: &Slots,
-        hits: &mut Vec<u32>,
-        mut told: impl FnMut(Step),
-    ) {
+    fn run(&mut self, doc: &Doc<'_>, slots: &Slots, hits: &mut Vec<u32>, mut told: Told<'_>) {
         hits.clear();
         let Group { rules, bound, program, .. } = &*self.group;
         match program {
@@ -302,14 +298,15 @@ impl Matcher {
                 matcher::matches(program, bound, &mut self.scratch, (doc, slots), hits, told);
             }
             None => {
-                told(Step::Begun);
-                told(Step::Read);
+                let mut tell = |step| told.iter_mut().for_each(|told| told(step));
+                tell(Step::Begun);
+                tell(Step::Read);
                 for (rule, index) in rules.iter().zip(0..) {
                     let holds = oracle::holds(rule, bound, doc);
                     if holds {
                         hits.push(index);
                     }
-                    told(Step::Tried { rule: index, holds });
+                    tell(Step::Tried { rule: index, holds });
                 }
             }
         }

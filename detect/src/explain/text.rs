@@ -84,12 +84,8 @@ fn view(field: &View) -> String {
 }
 
 fn values<'v>(each: impl Iterator<Item = &'v str>, more: usize) -> String {
-    let mut all: Vec<&str> = each.collect();
-    let more = format!("… {more} more");
-    if !more.starts_with("… 0 ") {
-        all.push(&more);
-    }
-    all.join(", ")
+    let shown = each.collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{shown}, … {more} more") } else { shown }
 }
 
 fn changed(change: &Change, out: &mut String) {

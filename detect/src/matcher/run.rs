@@ -7,7 +7,7 @@ use memchr::memmem::Finder;
 
 use super::compile::{Atom, FieldAt, Node, Program};
 use super::index::AtomId;
-use crate::engine::{Bound, Step};
+use crate::engine::{Bound, Step, Told};
 use crate::fold::fold_char;
 use crate::ir::{FieldRef, Shape, Test};
 use crate::value::Seen;
@@ -107,17 +107,18 @@ impl Scratch {
     }
 }
 
-/// Appends to `hits` the rules that hold, ascending. `told` hears of each step; the compiler leaves out
-/// one that does nothing.
+/// Appends to `hits` the rules that hold, ascending. `told` hears of each step. It is no type parameter:
+/// a second copy of this function would keep the compiler from putting the rest of the matcher into it.
 pub(crate) fn matches(
     program: &Program,
     bound: &Bound,
     scratch: &mut Scratch,
     (doc, slots): (&Doc<'_>, &Slots),
     hits: &mut Vec<u32>,
-    mut told: impl FnMut(Step),
+    mut told: Told<'_>,
 ) {
-    told(Step::Begun);
+    let mut tell = |step| told.iter_mut().for_each(|told| told(step));
+    tell(Step::Begun);
     scratch.begin(program);
     let mut run = Run { program, bound, scratch, doc, slots };
     for field in &program.eager {
@@ -125,13 +126,13 @@ pub(crate) fn matches(
     }
     let mut candidates = std::mem::take(&mut run.scratch.marks.candidates);
     candidates.sort_unstable();
-    told(Step::Read);
+    tell(Step::Read);
     for rule in &candidates {
         let holds = run.holds(program.roots[*rule as usize]);
         if holds {
             hits.push(*rule);
         }
-        told(Step::Tried { rule: *rule, holds });
+        tell(Step::Tried { rule: *rule, holds });
     }
     scratch.marks.candidates = candidates;
 }
