@@ -8,8 +8,8 @@
 //! `MANTISSA_CRASH_KILLS` sets the number of kills (default 6, the long form is 30).
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::queue;
-use crate::support::{column_counts, mantissa, note, ok, request, wait_until};
+use crate::support::{accepts, column_counts, mantissa, note, ok, request, wait_until};
 use servers::{Broker, Topic, free_port};
 
 fn kills() -> u32 {
@@ -136,24 +136,6 @@ fn receiver() -> (SocketAddr, Arc<Mutex<BTreeMap<String, String>>>) {
     (address, seen)
 }
 
-/// Posts lines; true when they were accepted with 200.
-fn post(port: u16, lines: &str) -> bool {
-    let send = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        write!(
-            stream,
-            "POST /v1/ingest HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer t0ken\r\n\
-             content-length: {}\r\nconnection: close\r\n\r\n{lines}",
-            lines.len()
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200"))
-    };
-    send().unwrap_or(false)
-}
-
 fn write_config(dir: &Path, port: u16, hook: SocketAddr, broker: Option<&Broker>) {
     std::fs::create_dir_all(dir.join("in")).unwrap();
     std::fs::write(dir.join("rule.yml"), RULE).unwrap();
@@ -242,7 +224,7 @@ fn push_lines(port: u16, sent: &Sent) {
         let from = sent.tried.fetch_add(25, Ordering::Relaxed);
         let numbers = from..from + 25;
         let lines: String = numbers.clone().map(|n| flow("p", n) + "\n").collect();
-        if post(port, &lines) {
+        if accepts(port, &lines) {
             sent.accepted.lock().unwrap().extend(numbers);
         } else {
             std::thread::sleep(Duration::from_millis(30));
@@ -269,6 +251,96 @@ fn queue_lines(topic: &Topic, sent: &Sent) {
     }
 }
 
+/// How many messages the group has given back as stored.
+fn committed(broker: Option<&Broker>) -> i64 {
+    let of =
+        |broker: &Broker, partition| broker.committed("mantissa", TOPIC, partition).unwrap_or(0);
+    broker.map_or(0, |broker| of(broker, 0) + of(broker, 1))
+}
+
+/// What must hold after the last life, read from the lake without its manifests.
+struct Judge<'a> {
+    seed: u64,
+    lake: &'a Path,
+    tailed: usize,
+    queued: &'a [usize],
+    /// Alerts that reached the destination, by identity.
+    left: &'a Mutex<BTreeMap<String, String>>,
+}
+
+impl Judge<'_> {
+    fn alerts_by(&self, column: &str) -> BTreeMap<String, usize> {
+        column_counts(self.lake, "alerts", column)
+    }
+
+    fn wait_for_all(&self) {
+        let Judge { seed, lake, tailed, queued, left } = self;
+        let wait = |what: &str, seconds, holds: &dyn Fn() -> bool| {
+            wait_until(&format!("{what} (seed {seed})"), Duration::from_secs(seconds), holds);
+        };
+        wait("the end of the file and of the queue in the lake", 60, &|| {
+            column_counts_if_whole(lake).is_some_and(|c| {
+                c.contains_key(&format!("eni-t-{}", tailed - 1))
+                    && queued.iter().all(|n| c.contains_key(&format!("eni-q-{n}")))
+            })
+        });
+        // Conditions that more events could make false wait until time has passed their window.
+        wait("what waits for time to be said", 120, &|| {
+            std::panic::catch_unwind(|| column_counts(lake, "alerts", "rule_title"))
+                .is_ok_and(|by_rule| by_rule.get(EXACT) == by_rule.get(WHOLE))
+        });
+        wait("the delivery of every alert", 60, &|| {
+            std::panic::catch_unwind(|| column_counts(lake, "alerts", "alert_id").len())
+                .is_ok_and(|raised| raised == left.lock().unwrap().len())
+        });
+    }
+
+    fn check_events(&self, have: &BTreeMap<String, usize>, accepted: &[usize]) {
+        let seed = self.seed;
+        let doubled: Vec<_> = have.iter().filter(|(_, n)| **n != 1).collect();
+        assert!(doubled.is_empty(), "seed {seed}: stored more than once: {doubled:?}");
+        for n in 0..self.tailed {
+            assert!(
+                have.contains_key(&format!("eni-t-{n}")),
+                "seed {seed}: tailed line {n} is lost"
+            );
+        }
+        let count = accepted.len();
+        assert!(count > 100, "seed {seed}: only {count} pushed lines were accepted");
+        for n in accepted {
+            assert!(
+                have.contains_key(&format!("eni-p-{n}")),
+                "seed {seed}: accepted line {n} is lost"
+            );
+        }
+    }
+
+    /// Every stored flow to the watched port raised one alert, and so did every block whose counted flows
+    /// are all stored; each left once.
+    fn check_alerts(&self, have: &BTreeMap<String, usize>) {
+        let seed = self.seed;
+        let mut blocks: BTreeMap<(&str, usize), usize> = BTreeMap::new();
+        for eni in have.keys() {
+            let number = number_of(eni);
+            if is_counted(number) {
+                *blocks.entry((&eni[..5], number / BLOCK)).or_default() += 1;
+            }
+        }
+        let whole = blocks.values().filter(|count| **count == COUNTED).count();
+        assert!(whole > 10, "seed {seed}: only {whole} whole blocks");
+        let by_rule = self.alerts_by("rule_title");
+        for title in [WHOLE, EXACT] {
+            assert_eq!(by_rule.get(title), Some(&whole), "seed {seed}: {by_rule:?}");
+        }
+        assert_eq!(by_rule.get("More flows than a block has"), None, "seed {seed}: counted twice");
+        let watched = have.keys().filter(|eni| number_of(eni).is_multiple_of(200)).count();
+        let expected = watched + 2 * whole;
+        let raised: usize = self.alerts_by("alert_id").values().sum();
+        assert_eq!(raised, expected, "seed {seed}");
+        assert_eq!(self.left.lock().unwrap().len(), expected, "seed {seed}: alerts that left");
+    }
+}
+
 #[test]
 fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let dir = tempfile::tempdir().unwrap();
@@ -288,13 +360,6 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
         let (topic, sent) = (broker.topic(TOPIC, 2), Arc::clone(&sent));
         std::thread::spawn(move || queue_lines(&topic, &sent))
     });
-    let queued_so_far = || {
-        let committed = |broker: &Broker| {
-            let of = |partition| broker.committed("mantissa", TOPIC, partition).unwrap_or(0);
-            of(0) + of(1)
-        };
-        broker.as_ref().map_or(0, committed)
-    };
     // How far the group had come after each life; it follows what is in the lake.
     let mut lives: Vec<i64> = vec![0];
     for life in 0..kills() {
@@ -304,11 +369,11 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
             // given up first.
             let before = *lives.last().expect("one is there from the start");
             let what = format!("reading from the queue (seed {seed}, {lives:?})");
-            wait_until(&what, Duration::from_secs(30), || queued_so_far() > before);
+            wait_until(&what, Duration::from_secs(30), || committed(broker.as_ref()) > before);
         }
         std::thread::sleep(Duration::from_millis(300 + random.below(1_500)));
         drop(running);
-        lives.push(queued_so_far());
+        lives.push(committed(broker.as_ref()));
     }
     let killed_reading = lives.windows(2).filter(|two| two[1] > two[0]).count();
     let enough = kills() as usize / 2;
@@ -323,34 +388,8 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     }
     let tailed = sent.tailed.load(Ordering::Relaxed);
     let queued = sent.queued.lock().unwrap().clone();
-    wait_until(
-        &format!("the end of the file and of the queue in the lake (seed {seed})"),
-        Duration::from_secs(60),
-        || {
-            column_counts_if_whole(&lake).is_some_and(|c| {
-                c.contains_key(&format!("eni-t-{}", tailed - 1))
-                    && queued.iter().all(|n| c.contains_key(&format!("eni-q-{n}")))
-            })
-        },
-    );
-    // Conditions that more events could make false wait until time has passed their window.
-    wait_until(
-        &format!("what waits for time to be said (seed {seed})"),
-        Duration::from_secs(120),
-        || {
-            std::panic::catch_unwind(|| column_counts(&lake, "alerts", "rule_title"))
-                .is_ok_and(|by_rule| by_rule.get(EXACT) == by_rule.get(WHOLE))
-        },
-    );
-    wait_until(
-        &format!("the delivery of every alert (seed {seed})"),
-        Duration::from_secs(60),
-        || {
-            let raised =
-                std::panic::catch_unwind(|| column_counts(&lake, "alerts", "alert_id").len());
-            raised.is_ok_and(|raised| raised == alerts.lock().unwrap().len())
-        },
-    );
+    let judge = Judge { seed, lake: &lake, tailed, queued: &queued, left: &alerts };
+    judge.wait_for_all();
     // SIGTERM: a final epoch and a clean exit.
     let id = child.0.id().to_string();
     assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
@@ -359,20 +398,8 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     assert!(status.success() && asked.elapsed() < Duration::from_secs(25), "{status:?}");
 
     let have = column_counts(&lake, "aws_vpcflow", "interface_id");
-    let doubled: Vec<_> = have.iter().filter(|(_, n)| **n != 1).collect();
-    assert!(doubled.is_empty(), "seed {seed}: stored more than once: {doubled:?}");
-    for n in 0..tailed {
-        assert!(have.contains_key(&format!("eni-t-{n}")), "seed {seed}: tailed line {n} is lost");
-    }
     let accepted = sent.accepted.lock().unwrap().clone();
-    assert!(
-        accepted.len() > 100,
-        "seed {seed}: only {} pushed lines were accepted",
-        accepted.len()
-    );
-    for n in &accepted {
-        assert!(have.contains_key(&format!("eni-p-{n}")), "seed {seed}: accepted line {n} is lost");
-    }
+    judge.check_events(&have, &accepted);
     assert!(broker.is_none() || queued.len() > 100, "seed {seed}: {} were queued", queued.len());
     note(&format!(
         "seed {seed}: {tailed} tailed, {} pushed, {} queued; killed {killed_reading} times while the queue \
@@ -381,27 +408,7 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
         queued.len()
     ));
     ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
-
-    // Every stored flow to the watched port raised one alert, and so did every block whose counted flows
-    // are all stored; each left once.
-    let mut blocks: BTreeMap<(&str, usize), usize> = BTreeMap::new();
-    for (eni, number) in
-        have.keys().map(|eni| (eni, number_of(eni))).filter(|(_, n)| is_counted(*n))
-    {
-        *blocks.entry((&eni[..5], number / BLOCK)).or_default() += 1;
-    }
-    let whole = blocks.values().filter(|count| **count == COUNTED).count();
-    assert!(whole > 10, "seed {seed}: only {whole} whole blocks");
-    let by_rule = column_counts(&lake, "alerts", "rule_title");
-    for title in [WHOLE, EXACT] {
-        assert_eq!(by_rule.get(title), Some(&whole), "seed {seed}: {by_rule:?}");
-    }
-    assert_eq!(by_rule.get("More flows than a block has"), None, "seed {seed}: counted twice");
-    let watched = have.keys().filter(|eni| number_of(eni).is_multiple_of(200)).count();
-    let expected = watched + 2 * whole;
-    let raised: usize = column_counts(&lake, "alerts", "alert_id").values().sum();
-    assert_eq!(raised, expected, "seed {seed}");
-    assert_eq!(alerts.lock().unwrap().len(), expected, "seed {seed}: alerts that left");
+    judge.check_alerts(&have);
 }
 
 fn number_of(eni: &str) -> usize {

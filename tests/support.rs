@@ -1,7 +1,7 @@
 //! Running the program from outside, and reading a lake without its manifest code.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -155,4 +155,27 @@ pub fn wait_until(what: &str, deadline: Duration, mut done: impl FnMut() -> bool
         assert!(began.elapsed() < deadline, "{what} did not happen in {deadline:?}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Posts a body to the source at `port`; the answer in lower case, if there was one.
+pub fn post(port: u16, body: &str) -> Option<String> {
+    let send = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        write!(
+            stream,
+            "POST /v1/ingest HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer t0ken\r\n\
+             content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer.to_lowercase())
+    };
+    send().ok().filter(|answer| !answer.is_empty())
+}
+
+/// Posts lines; true when they were taken for good.
+pub fn accepts(port: u16, lines: &str) -> bool {
+    post(port, lines).is_some_and(|answer| answer.starts_with("http/1.1 200"))
 }

@@ -1,6 +1,8 @@
 //! Every line of the Sigma specification's checklist as a rule with records that it must and must
 //! not match (`cases/*.yml`), on the oracle and on the fast engine.
 
+mod support;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,16 +10,7 @@ use detect::{Diagnostic, Engine, Placeholders, Rule, RuleSet, yaml};
 use event::log_source::{LogSource, Tag};
 use event::{FieldsBuilder, Parser, Slots};
 use serde_json::Value as Json;
-
-fn placeholders() -> Placeholders {
-    let table = [
-        ("admins", vec!["root", "alice"]),
-        ("sites", vec!["ber", "ham"]),
-        ("internal", vec!["10.0.0.0/8", "fd00::/8"]),
-    ];
-    let owned = |values: Vec<&str>| values.into_iter().map(str::to_owned).collect();
-    table.into_iter().map(|(name, values)| (name.to_owned(), owned(values))).collect()
-}
+use support::placeholders;
 
 fn texts(json: Option<&Json>) -> Vec<String> {
     let list = json.and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();

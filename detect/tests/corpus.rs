@@ -2,12 +2,15 @@
 //! every rule loads, both engines match exactly what independent engines match, and every regression
 //! sample's rule fires.
 
+mod support;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use detect::{Engine, Placeholders, RuleSet};
 use event::log_source::{LogSource, Tag};
 use event::{FieldsBuilder, Parser, Slots};
+use support::files;
 
 fn corpus() -> Option<PathBuf> {
     let folder = std::env::var_os("MANTISSA_CORPUS").map(|f| PathBuf::from(f).join("sigma"));
@@ -23,15 +26,7 @@ fn corpus() -> Option<PathBuf> {
 }
 
 fn rules(folder: &Path) -> RuleSet {
-    let (mut files, mut open) = (Vec::new(), vec![folder.join("rules")]);
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|e| e == "yml") {
-            files.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
-        }
-    }
-    files.sort();
+    let files = files(&folder.join("rules"), ".yml");
     let count = files.len();
     let (rules, diagnostics) = RuleSet::load(files, &Placeholders::new());
     assert!(diagnostics.is_empty(), "{diagnostics:#?}");

@@ -1,11 +1,14 @@
 //! The schemas admit what the parser admits: our own rules, filters and cases, those that use everything,
 //! and all of `MANTISSA_CORPUS`. And they refuse what they are there to find.
 
+mod support;
+
 use std::path::{Path, PathBuf};
 
 use detect::schema::{What, schema};
 use detect::yaml::{self, Kind, Node, Typed};
 use serde_json::{Value as Json, json};
+use support::files;
 
 /// Why a value does not fit; the keywords that our schemas use, and no others.
 fn faults(schema: &Json, value: &Json, place: &str) -> Vec<String> {
@@ -103,18 +106,6 @@ fn to_json(node: &Node) -> Json {
             _ => scalar.text.as_str().into(),
         },
     }
-}
-
-fn files(root: &Path, ending: &str) -> Vec<(String, String)> {
-    let (mut files, mut open) = (Vec::new(), vec![root.to_owned()]);
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.to_string_lossy().ends_with(ending) {
-            files.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
-        }
-    }
-    files
 }
 
 /// Checks every document that is not meant to be refused; returns how many.

@@ -1,34 +1,14 @@
 //! Every rule has an event that it matches and one that it nearly matches, and both engines agree about
 //! both: on the rules of `cases/`, which use every modifier, on our own, and on all of `MANTISSA_CORPUS`.
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use detect::{Engine, Group, Placeholders, Rule, RuleSet, explain, witness};
 use event::{FieldsBuilder, Parser, Slots};
-
-fn rule_files(root: &Path) -> Vec<(String, String)> {
-    let (mut files, mut open) = (Vec::new(), vec![root.to_owned()]);
-    while let Some(path) = open.pop() {
-        if path.is_dir() {
-            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
-        } else if path.extension().is_some_and(|e| e == "yml") {
-            files.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
-        }
-    }
-    files.sort();
-    files
-}
-
-fn placeholders() -> Placeholders {
-    let table = [
-        ("admins", vec!["root", "alice"]),
-        ("sites", vec!["ber", "ham"]),
-        ("internal", vec!["10.0.0.0/8", "fd00::/8"]),
-    ];
-    let owned = |values: Vec<&str>| values.into_iter().map(str::to_owned).collect();
-    table.into_iter().map(|(name, values)| (name.to_owned(), owned(values))).collect()
-}
+use support::{files, placeholders};
 
 fn matches(group: &Arc<Group>, fields: &event::Fields, event: &str) -> bool {
     let (mut parser, mut slots, mut hits) = (Parser::default(), Slots::default(), Vec::new());
@@ -86,7 +66,7 @@ fn check(rules: &[Arc<Rule>]) -> Count {
 #[test]
 fn rules_that_use_every_modifier() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("cases");
-    let files = rule_files(&root).into_iter().filter(|(name, _)| !name.contains("histories"));
+    let files = files(&root, ".yml").into_iter().filter(|(name, _)| !name.contains("histories"));
     let (mut rules, mut count) = (0, Count::default());
     for file in files {
         let (set, _) = RuleSet::load([file], &placeholders());
@@ -104,7 +84,7 @@ fn rules_that_use_every_modifier() {
 #[test]
 fn our_own_rules() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
-    let (set, problems) = RuleSet::load(rule_files(&root), &Placeholders::new());
+    let (set, problems) = RuleSet::load(files(&root, ".yml"), &Placeholders::new());
     assert!(problems.is_empty(), "{problems:?}");
     let count = check(set.rules());
     assert!(count.rules > 50 && count.both == count.rules, "{count:#?}");
@@ -122,7 +102,7 @@ fn all_rules_of_the_corpus() {
         );
         return;
     };
-    let (set, _) = RuleSet::load(rule_files(&root), &Placeholders::new());
+    let (set, _) = RuleSet::load(files(&root, ".yml"), &Placeholders::new());
     let count = check(set.rules());
     let told = format!(
         "{} rules, {} with both, {} near by one item\n",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::disk::{Small, fill};
+use super::disk::{fill, site_on_small_disk};
 use super::{Hook, Site, alerts_in, free_port};
 use crate::support::{cloudtrail, column_counts, ok};
 
@@ -75,13 +75,7 @@ fn what_does_not_happen_is_noticed_while_nothing_arrives() {
 #[test]
 fn a_full_disk_holds_correlations_back_and_loses_none() {
     let hook = Hook::start(free_port(), 200);
-    let config = super::BASE.replace("url: ./lake", "url: ./small/lake");
-    let mut site = Site::with(&format!(
-        "{config}destinations:\n  hook:\n    webhook:\n      url: http://{}/\n      \
-         per_second_max: 5000\n",
-        hook.address
-    ));
-    let Some(small) = Small::mount(&site.path("small"), "8m") else { return };
+    let Some((mut site, small)) = site_on_small_disk(&hook) else { return };
     let (lake, filler) = (small.0.join("lake"), small.0.join("filler"));
     let each = counted("each", "{gte: 1}").replace("[userIdentity.userName]", "[eventID]");
     std::fs::write(site.path("rules/counted.yml"), each + base()).unwrap();

@@ -80,17 +80,22 @@ fn a_full_disk_stops_the_stream_and_loses_nothing() {
     ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
 }
 
-/// As by default: the outbox of alerts is in the lake, on the same disk.
-#[test]
-fn a_full_disk_holds_alerts_back_and_loses_none() {
-    let hook = Hook::start(free_port(), 200);
+/// The lake, and the outbox in it as by default, on a disk of 8 MB; alerts go to `hook`.
+pub fn site_on_small_disk(hook: &Hook) -> Option<(Site, Small)> {
     let config = super::BASE.replace("url: ./lake", "url: ./small/lake");
-    let mut site = Site::with(&format!(
+    let site = Site::with(&format!(
         "{config}destinations:\n  hook:\n    webhook:\n      url: http://{}/\n      \
          per_second_max: 5000\n",
         hook.address
     ));
-    let Some(small) = Small::mount(&site.path("small"), "8m") else { return };
+    let small = Small::mount(&site.path("small"), "8m")?;
+    Some((site, small))
+}
+
+#[test]
+fn a_full_disk_holds_alerts_back_and_loses_none() {
+    let hook = Hook::start(free_port(), 200);
+    let Some((mut site, small)) = site_on_small_disk(&hook) else { return };
     let (lake, filler) = (small.0.join("lake"), small.0.join("filler"));
     let watched = |range: std::ops::Range<usize>| -> Vec<String> {
         range.map(|n| cloudtrail(&format!("w-{n}"), "Watched")).collect()

@@ -1,11 +1,9 @@
 //! SIGHUP reads the rules again; SIGTERM under load loses nothing.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{Site, alerts_in, free_port, rule};
-use crate::support::{cloudtrail, column_counts, ok};
+use crate::support::{accepts, cloudtrail, column_counts, ok};
 
 #[test]
 fn a_changed_rule_alerts_without_a_restart() {
@@ -59,23 +57,6 @@ fn a_changed_rule_alerts_without_a_restart() {
     assert_eq!(alerts_in(&alerts).len(), 6);
 }
 
-/// Posts lines; true when they were accepted with 200.
-fn post(port: u16, lines: &str) -> bool {
-    let send = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        write!(
-            stream,
-            "POST /v1/ingest HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer t0ken\r\n\
-             content-length: {}\r\nconnection: close\r\n\r\n{lines}",
-            lines.len()
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200"))
-    };
-    send().unwrap_or(false)
-}
-
 #[test]
 fn a_stop_under_load_keeps_everything_accepted() {
     let port = free_port();
@@ -100,7 +81,7 @@ fn a_stop_under_load_keeps_everything_accepted() {
                             (0..40).map(|n| format!("{sender}-{request}-{n}")).collect();
                         let lines: String =
                             ids.iter().map(|id| cloudtrail(id, "ListUsers") + "\n").collect();
-                        if post(port, &lines) {
+                        if accepts(port, &lines) {
                             accepted.fetch_add(ids.len(), Ordering::Relaxed);
                             mine.extend(ids);
                         }

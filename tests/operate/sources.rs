@@ -1,7 +1,5 @@
 //! Sources whose other side fails: a broker that is away, a write-ahead log on a full disk.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use servers::{Broker, Wire};
@@ -9,7 +7,7 @@ use servers::{Broker, Wire};
 use super::disk::{Small, fill};
 use super::{Site, free_port};
 use crate::queue;
-use crate::support::{column_counts, number, ok};
+use crate::support::{accepts, column_counts, number, ok, post};
 
 fn flows(range: std::ops::Range<usize>) -> Vec<String> {
     let flow = |n| {
@@ -57,21 +55,6 @@ fn a_broker_that_goes_and_comes_back_is_seen_and_loses_nothing() {
     ok(&["lake", "verify", "--deep", "--lake", site.lake().to_str().unwrap()]);
 }
 
-/// Posts a body; the head of the answer.
-fn post(port: u16, body: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    write!(
-        stream,
-        "POST /v1/ingest HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer.to_lowercase()
-}
-
 /// The write-ahead log is on a small disk of its own, the lake is not.
 #[test]
 fn a_log_on_a_full_disk_refuses_and_goes_on_when_there_is_room() {
@@ -83,13 +66,13 @@ fn a_log_on_a_full_disk_refuses_and_goes_on_when_there_is_room() {
     let Some(small) = Small::mount(&site.path("small"), "1m") else { return };
     site.start();
     let lines = |from: usize| flows(from..from + 50).join("\n");
-    assert!(post(port, &lines(0)).starts_with("http/1.1 200"));
+    assert!(accepts(port, &lines(0)));
 
     let filler = small.0.join("filler");
     fill(&filler);
     let (mut accepted, mut refused) = (vec![0], 0);
     for n in 1..6 {
-        let answer = post(port, &lines(n * 50));
+        let answer = post(port, &lines(n * 50)).expect("an answer");
         if answer.starts_with("http/1.1 200") {
             accepted.push(n * 50);
             continue;
@@ -110,7 +93,7 @@ fn a_log_on_a_full_disk_refuses_and_goes_on_when_there_is_room() {
     std::fs::remove_file(&filler).unwrap();
     site.start();
     for n in 6..10 {
-        assert!(post(port, &lines(n * 50)).starts_with("http/1.1 200"), "there is room");
+        assert!(accepts(port, &lines(n * 50)), "there is room");
         accepted.push(n * 50);
     }
     let wanted = accepted.len() * 50;

@@ -68,7 +68,7 @@ fn what_yaml_and_shape_forbid() {
 }
 
 #[test]
-fn what_the_meaning_forbids() {
+fn what_a_step_cannot_be() {
     check("action: what", "acton: what", "8:3: no common column `acton` | did you mean `action`?");
     check(
         "action: what",
@@ -115,6 +115,10 @@ fn what_the_meaning_forbids() {
         "action: {from: what, take: port}",
         "8:11: `action` is text, not a number | -",
     );
+}
+
+#[test]
+fn what_a_column_cannot_hold() {
     check(
         "action: what",
         "outcome: what",
@@ -131,6 +135,10 @@ fn what_the_meaning_forbids() {
         "8:13: `high` is no number, and `severity` is one | -",
     );
     check("action: what", "action: []", "8:3: column `action` has no step | -");
+}
+
+#[test]
+fn what_a_log_type_cannot_be() {
     check(
         "acme.door",
         "Acme door",
