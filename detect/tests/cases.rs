@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use detect::{Diagnostic, Engine, Placeholders, Rule, RuleSet, yaml};
+use detect::{Diagnostic, Engine, Rule, RuleSet, yaml};
 use event::log_source::{LogSource, Tag};
 use event::{FieldsBuilder, Parser, Slots};
 use serde_json::Value as Json;

@@ -7,10 +7,11 @@ use std::ptr;
 
 use mimalloc::MiMalloc;
 
-/// From this size on memory comes from the system and goes back to it at once. Long records are rare, and
-/// a general allocator keeps each of their buffers for a while after it is freed, so that several times
-/// the memory that is in use is taken. The system also grows such a buffer without copying it.
-const HUGE: usize = 6 << 20;
+/// From this size on memory comes from the system and goes back to it at once. These are the buffers of
+/// long columns, which go round and are rarely made anew, and of long records: a general allocator keeps
+/// each for a while after it is freed, so that several times the memory that is in use is taken. The system
+/// also grows such a buffer without copying it.
+const HUGE: usize = 2 << 20;
 
 /// The least alignment of a page on every system.
 const PAGE: usize = 4096;

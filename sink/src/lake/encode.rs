@@ -26,6 +26,9 @@ use super::manifest::{Checksum, ColumnSpec, DataFile, FileKind, VERSION};
 
 /// Speed and size as measured for audit logs.
 const ZSTD_LEVEL: i32 = 3;
+/// After so many rows it is looked whether a page is full. The usual 1,024 rows of records are several times
+/// a page.
+const ROWS_PER_LOOK: usize = 256;
 /// Bloom filters cost about a byte and a half per value; below this a scan is as fast.
 const BLOOM_ROWS_MIN: usize = 10_000;
 /// What people look up by one value that is anywhere in time.
@@ -243,6 +246,7 @@ fn properties(
         .set_created_by(concat!("mantissa ", env!("CARGO_PKG_VERSION")).to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
         .set_statistics_enabled(EnabledStatistics::Page)
+        .set_write_batch_size(ROWS_PER_LOOK)
         .set_key_value_metadata(Some(
             keys.into_iter().map(|(k, v)| KeyValue::new(k.to_owned(), v)).collect(),
         ));
