@@ -76,22 +76,23 @@ impl Bench {
     fn alerts(&mut self, log: Log, line: &str) -> Vec<String> {
         let stream = self.streams.get_mut(&log).unwrap();
         let finding;
-        let doc =
-            match log {
-                Log::VpcFlow => {
-                    let columns = FLOW_HEADER.split(' ').zip(line.split(' '));
-                    let columns = columns.filter(|(_, text)| *text != "-");
-                    self.parser.row(columns.map(|(name, text)| {
-                        (name, text.parse().map_or(Value::Str(text), Value::I64))
-                    }))
-                }
-                Log::GuardDuty => {
-                    let envelope: serde_json::Value = serde_json::from_str(line).unwrap();
-                    finding = envelope["detail"].to_string();
-                    self.parser.json(finding.as_bytes()).unwrap()
-                }
-                _ => self.parser.json(line.as_bytes()).unwrap(),
-            };
+        let doc = match log {
+            Log::VpcFlow => {
+                let columns = FLOW_HEADER.split(' ').zip(line.split(' '));
+                let columns = columns.filter(|(_, text)| *text != "-");
+                self.parser.row(None, |row| {
+                    for (name, text) in columns {
+                        row.add(name, text.parse().map_or(Value::Str(text), Value::I64));
+                    }
+                })
+            }
+            Log::GuardDuty => {
+                let envelope: serde_json::Value = serde_json::from_str(line).unwrap();
+                finding = envelope["detail"].to_string();
+                self.parser.json(finding.as_bytes()).unwrap()
+            }
+            _ => self.parser.json(line.as_bytes()).unwrap(),
+        };
         self.slots.fill(&stream.fields, &doc);
         stream.matcher.matches(&doc, &self.slots, &mut self.hits);
         let alerts = self.hits.iter().filter(|hit| stream.group.alerts(**hit));
