@@ -23,6 +23,8 @@ pub struct Guess {
     pub reasons: Vec<String>,
     /// How much its forms ask for, over all records: it decides between equals.
     weight: usize,
+    /// Its file tells it; the others come after.
+    is_told: bool,
 }
 
 /// The log types that some of the records look like, the best first. `header` is the line of column names
@@ -35,7 +37,8 @@ pub fn guess(catalog: &Catalog, records: &[&[u8]], header: Option<&[u8]>) -> Vec
         .filter(|guess| guess.records > 0)
         .collect();
     guesses.sort_by(|a, b| {
-        (b.records, b.weight, &a.log_type).cmp(&(a.records, a.weight, &b.log_type))
+        let rank = |guess: &Guess| (guess.is_told, guess.records, guess.weight);
+        rank(b).cmp(&rank(a)).then_with(|| a.log_type.cmp(&b.log_type))
     });
     guesses
 }
@@ -76,6 +79,7 @@ impl<'m> Forms<'m> {
             log_type: self.mapping.log_type().clone(),
             records: counts.iter().sum(),
             weight: forms.iter().map(weight).sum(),
+            is_told: !self.mapping.tells.is_empty(),
             reasons: forms.iter().map(|form| self.tells[*form].1.clone()).collect(),
         }
     }

@@ -21,6 +21,9 @@ use crate::timestamp::{self, Form};
 /// An event later than its arrival by more than this is filed under its arrival.
 const AHEAD_NS_MAX: i64 = time::HOUR_NS;
 
+/// A longer identity is told by its hash.
+const IDENTITY_BYTES_MAX: usize = 512;
+
 /// Where a record stood and when it arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordMeta<'r> {
@@ -192,21 +195,22 @@ impl Plan {
     ) -> Uid {
         let Scratch { made, printed, .. } = scratch;
         made.clear();
-        let mut add = |field: &FieldId| {
-            let value = slots.first(doc, *field).filter(is_scalar)?;
-            let text = printed.text(doc, value)?;
-            if !made.is_empty() {
-                made.push('/');
+        let mut add = |field: &FieldId, count: usize| {
+            let before = made.len();
+            for value in slots.values(doc, *field).filter(is_scalar).take(count) {
+                let Some(text) = printed.text(doc, value) else { continue };
+                if !made.is_empty() {
+                    made.push('/');
+                }
+                made.push_str(text);
             }
-            made.push_str(text);
-            Some(())
+            made.len() > before
         };
         let Identity { any, all } = &self.identity;
-        let known = any.iter().find_map(&mut add).is_some() || {
-            let mut fields = all.iter();
-            let first = fields.next().and_then(&mut add).is_some();
-            for field in fields.filter(|_| first) {
-                add(field);
+        let known = any.iter().any(|field| add(field, 1)) || {
+            let first = all.first().is_some_and(|field| add(field, usize::MAX));
+            for field in all.iter().skip(1).filter(|_| first) {
+                add(field, usize::MAX);
             }
             first
         };
@@ -219,7 +223,8 @@ impl Plan {
         };
         let hex = uid.hex();
         let hex = std::str::from_utf8(&hex).expect("hexadecimal digits are ASCII");
-        rows.text(const { at("event_uid") }, if known { made } else { hex });
+        let is_short = made.len() <= IDENTITY_BYTES_MAX;
+        rows.text(const { at("event_uid") }, if known && is_short { made } else { hex });
         rows.text(const { at("dedup_key") }, hex);
         uid
     }

@@ -98,7 +98,7 @@ impl<F> Target<F> {
 pub(crate) struct Identity<F> {
     /// The first of these that the record has.
     pub any: Vec<F>,
-    /// Where it has none of those: all of these together; the record must have the first.
+    /// Where it has none of those: all values of all of these together; the record must have the first.
     pub all: Vec<F>,
 }
 
