@@ -7,6 +7,7 @@ use crate::error::{ConfigError, ErrorKind};
 use crate::file::{FileOptions, FileSource};
 use crate::http::{HttpOptions, HttpSource};
 use crate::kafka::{KafkaOptions, KafkaSource};
+use crate::poll::{PollOptions, PollSource};
 use crate::source::Source;
 use crate::stdin::{StdinOptions, StdinSource};
 
@@ -61,6 +62,15 @@ pub const SOURCES: &[SourceKind] = &[
             Ok(Box::new(KafkaSource::new(name, &config.log_type, options)?))
         },
     },
+    SourceKind {
+        name: "poll",
+        doc: "Vendors' APIs that are asked: Okta, Microsoft, Google, GitHub, Slack and any other.",
+        is_given: |config| config.poll.is_some(),
+        build: |config, name| {
+            let options = config.poll.clone().unwrap_or_default();
+            Ok(Box::new(PollSource::new(name, &config.log_type, options)?))
+        },
+    },
 ];
 
 /// One configured source: what its bytes mean, and exactly one kind.
@@ -81,6 +91,9 @@ pub struct SourceConfig {
     /// Read topics.
     #[serde(default)]
     pub kafka: Option<KafkaOptions>,
+    /// Ask a vendor's API.
+    #[serde(default)]
+    pub poll: Option<PollOptions>,
 }
 
 impl SourceConfig {

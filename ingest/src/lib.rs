@@ -38,5 +38,6 @@ pub use framing::Format;
 pub use http::{HttpOptions, HttpSource};
 pub use kafka::{KafkaOptions, KafkaSource};
 pub use ledger::{Ledger, LedgerError};
+pub use poll::{Connectors, PollOptions, PollSource};
 pub use source::{Resume, Shutdown, ShutdownSender, Source, SourceContext, Summary, shutdown};
 pub use stdin::{StdinOptions, StdinSource};

@@ -323,3 +323,6 @@ fn next_link(value: &str) -> Option<String> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

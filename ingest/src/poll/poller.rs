@@ -105,6 +105,11 @@ impl Poller {
         self.asked
     }
 
+    /// Whether what a listing named is yet to come.
+    pub fn is_fetching(&self) -> bool {
+        self.reading.as_ref().is_some_and(|reading| !reading.fetches.is_empty())
+    }
+
     pub fn cursor(&self) -> &Cursor {
         &self.cursor
     }
@@ -342,6 +347,7 @@ impl Poller {
 
     fn page(&mut self, page: Page, now_ms: i64, seen_ms: i64) -> Vec<Emission> {
         self.succeeded(now_ms);
+        self.stats.pages += 1;
         match self.asked {
             Asked::Prepare => self.nothing(now_ms, seen_ms),
             Asked::Fetch => self.fetched(page, now_ms, seen_ms),

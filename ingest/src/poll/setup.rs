@@ -22,6 +22,8 @@ pub struct Setup {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     pub requests: u64,
+    /// Whole pages that were read.
+    pub pages: u64,
     pub limited: u64,
     pub failures: u64,
     /// New events that an earlier reading of their time had not shown.

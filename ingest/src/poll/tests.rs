@@ -3,6 +3,7 @@
 
 mod drive;
 mod vendors;
+mod wire;
 mod world;
 
 use drive::{FAULTS, Fault, MISTAKES, Mistake, Outcome, Run, Scenario};

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::duo::DuoOptions;
 use super::jwt::Key;
 use crate::poll::request::{Request, Verb};
-use crate::poll::seen::id_of;
+use crate::poll::seen::{Id, id_of};
 
 /// The ways; a connector says which ones its vendor takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -170,6 +170,30 @@ impl AuthOptions {
             }
             _ => Err("says not how to prove who it is".to_owned()),
         }
+    }
+
+    /// What tells credentials apart, without telling them.
+    pub fn fingerprint(&self) -> Id {
+        let (user, password) = self.basic();
+        let client = self.client_credentials.clone().unwrap_or_default();
+        let google = self.google.clone().unwrap_or_default();
+        let app = self.github_app.clone().unwrap_or_default();
+        let snowflake = self.snowflake.clone().unwrap_or_default();
+        let duo = self.duo.clone().unwrap_or_default();
+        let tokens = [self.bearer(), self.ssws(), self.header()];
+        let texts = [
+            user.as_str(),
+            password.expose(),
+            &client.client_id,
+            google.key_file.expose(),
+            &google.subject,
+            &app.app_id,
+            &app.installation_id,
+            &snowflake.account,
+            &snowflake.user,
+            &duo.integration_key,
+        ];
+        id_of(tokens.iter().map(Secret::expose).chain(texts).map(str::as_bytes))
     }
 
     /// An empty secret is an environment variable that was forgotten.

@@ -436,10 +436,9 @@ impl Run {
             self.outcome.twice += count - 1;
             self.outcome.arrived += 1;
         }
-        let parts = if self.scenario.vendor == Vendor::Google { 2 } else { 1 };
         let is_due = |event: &&Event| event.time_ms >= self.start_ms;
         for event in self.api.events.iter().filter(is_due) {
-            if by_id.get(&event.id()) != Some(&parts) {
+            if by_id.get(&event.id()) != Some(&1) {
                 let late = (event.shown_ms - event.time_ms) / SECOND;
                 self.outcome.missing.push(format!(
                     "{} at {} shown {late} s later",
