@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod doors;
+
 fn page(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the workspace");
     std::fs::read_to_string(root.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
@@ -29,6 +31,11 @@ fn blocks(text: &str) -> Vec<(String, String)> {
 
 /// Runs a page's blocks in an empty folder. Returns how many shell blocks ran.
 fn follow(name: &str) -> usize {
+    follow_with(name, &[])
+}
+
+/// With these in the environment.
+fn follow_with(name: &str, environment: &[(&str, &str)]) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let program = PathBuf::from(env!("CARGO_BIN_EXE_mantissa"));
     let path = format!(
@@ -46,6 +53,7 @@ fn follow(name: &str) -> usize {
             let out = Command::new("sh")
                 .args(["-e", "-c", &body])
                 .env("PATH", &path)
+                .envs(environment.iter().copied())
                 .current_dir(dir.path())
                 .output()
                 .expect("sh runs");
@@ -64,6 +72,13 @@ fn follow(name: &str) -> usize {
 #[test]
 fn the_guide_to_a_rule_works() {
     assert_eq!(follow("docs/add-a-rule.md"), 2);
+}
+
+#[test]
+fn the_guide_to_a_poll_source_works() {
+    let url = doors::start();
+    let environment = [("ACME_URL", url.as_str()), ("ACME_TOKEN", "example")];
+    assert_eq!(follow_with("docs/add-a-poll-source.md", &environment), 4);
 }
 
 #[test]

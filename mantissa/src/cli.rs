@@ -41,6 +41,9 @@ pub enum Command {
     Rules(Rules),
     /// Ask the lake with SQL.
     Query(Query),
+    /// Vendors that are asked for their logs: which the program knows, and whether a configured one answers.
+    #[command(subcommand)]
+    Sources(Sources),
     /// The lake: verify it, list it.
     #[command(subcommand)]
     Lake(LakeCommand),
@@ -356,6 +359,20 @@ pub enum LakeCommand {
         deep: bool,
         #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
         format: ReportFormat,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Sources {
+    /// The vendors' APIs that the program knows, with what they want to be told.
+    List,
+    /// Ask the vendor of a configured source for one page: whether it may be read, what comes, how far the
+    /// clocks are apart, and what is missing. Nothing is stored.
+    Test {
+        /// The name of the source.
+        name: String,
+        #[command(flatten)]
+        file: ConfigFile,
     },
 }
 

@@ -89,7 +89,7 @@ impl Gauges {
 
     /// Tells what has changed.
     pub fn tell(&mut self, session: &Session, now_ms: i64) {
-        self.skew.set(session.skew_ms() as f64 / 1_000.0);
+        self.skew.set(session.skew_ms().unwrap_or(0) as f64 / 1_000.0);
         for (part, poller) in self.parts.iter_mut().zip(session.pollers()) {
             part.tell(poller, now_ms, &self.meter);
         }

@@ -22,8 +22,8 @@ pub struct Probe {
     pub needs: String,
     /// The vendor's page about it.
     pub docs: String,
-    /// The vendor's clock minus this one.
-    pub skew_ms: i64,
+    /// The vendor's clock minus this one; `None` when it told no time.
+    pub skew_ms: Option<i64>,
     pub partitions: Vec<Probed>,
 }
 

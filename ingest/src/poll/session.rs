@@ -59,6 +59,7 @@ pub struct Session {
     token_failures: u32,
     /// The vendor's clock minus ours.
     skew_ms: i64,
+    knows_clock: bool,
     chance: Chance,
 }
 
@@ -94,6 +95,7 @@ impl Session {
             token_due_ms: i64::MIN,
             token_failures: 0,
             skew_ms: 0,
+            knows_clock: false,
             chance: Chance::new(seed),
         })
     }
@@ -102,9 +104,9 @@ impl Session {
         &self.pollers
     }
 
-    /// The vendor's clock minus ours.
-    pub fn skew_ms(&self) -> i64 {
-        self.skew_ms
+    /// The vendor's clock minus ours, once it has told its time.
+    pub fn skew_ms(&self) -> Option<i64> {
+        self.knows_clock.then_some(self.skew_ms)
     }
 
     /// A time that is no later than either clock's, by which windows go.
@@ -232,6 +234,7 @@ impl Session {
 
     fn learn_clock(&mut self, reply: &Reply, now_ms: i64) {
         let Some(date) = reply.header("date").and_then(when::read_http_date) else { return };
+        self.knows_clock = true;
         // The header's second is over half way through on average.
         let skew = date + 500 - now_ms;
         self.skew_ms = if skew.abs() < SKEW_MS_MIN { 0 } else { skew };

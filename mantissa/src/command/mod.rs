@@ -12,6 +12,7 @@ mod normalize;
 mod query;
 mod rules;
 mod run;
+mod sources;
 mod tap;
 
 use std::future::Future;
@@ -35,6 +36,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::DetectType(args) => detect_type::run(&args),
         Command::Rules(args) => rules::run(args),
         Command::Query(args) => query::run(&args),
+        Command::Sources(args) => sources::run(&args),
         Command::Lake(args) => lake::run(args),
         Command::Deadletters(args) => deadletters::run(args),
         Command::Alerts(args) => alerts::run(args),
