@@ -83,7 +83,7 @@ fn the_guide_to_a_poll_source_works() {
 
 #[test]
 fn the_configuration_guide_works() {
-    assert_eq!(follow("docs/configuration.md"), 3);
+    assert_eq!(follow("docs/configuration.md"), 4);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn metrics_of(folder: &str) -> Vec<String> {
 
 #[test]
 fn the_page_about_the_lake_works() {
-    assert_eq!(follow("docs/lake.md"), 2);
+    assert_eq!(follow("docs/lake.md"), 3);
 }
 
 #[test]

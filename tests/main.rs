@@ -7,6 +7,7 @@
 //! - `correlation`: events that belong together, over restarts and changed rules;
 //! - `corpus`: real vendor events, where somebody has them;
 //! - `demo`: the attacks of a generated day are found;
+//! - `lake`: a lake is compacted and collected, and holds the same rows all the time;
 //! - `memory`: how much the program takes while records are huge;
 //! - `operate`: health, reload, destinations that are down, a full disk, redaction, redrive, stop;
 //! - `queue`: a topic of a real broker, read to its end;
@@ -25,6 +26,7 @@ mod crash;
 mod demo;
 mod docs;
 mod ingest_query;
+mod lake;
 mod memory;
 mod operate;
 mod queue;

@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod lake;
+
+pub use lake::LakeCommand;
+
 /// Mantissa Log: collects audit logs, detects with Sigma rules, alerts, and keeps everything in a
 /// lake of Parquet that answers SQL.
 #[derive(Debug, Parser)]
@@ -44,7 +48,7 @@ pub enum Command {
     /// Vendors that are asked for their logs: which the program knows, and whether a configured one answers.
     #[command(subcommand)]
     Sources(Sources),
-    /// The lake: verify it, list it.
+    /// The lake: verify it, look at it, keep it in order.
     #[command(subcommand)]
     Lake(LakeCommand),
     /// Records that could not be stored as events.
@@ -346,20 +350,6 @@ pub struct Query {
     /// Give up after this many seconds, whatever the question is doing then.
     #[arg(long, default_value_t = 300)]
     pub timeout_s: u64,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum LakeCommand {
-    /// Prove that nothing is missing, doubled or altered.
-    Verify {
-        #[command(flatten)]
-        lake: LakeArgs,
-        /// Read every byte.
-        #[arg(long)]
-        deep: bool,
-        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
-        format: ReportFormat,
-    },
 }
 
 #[derive(Debug, Subcommand)]

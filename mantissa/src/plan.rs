@@ -62,6 +62,10 @@ pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
         source.build(name).with_context(|| format!("{}source `{name}`", at("")))?;
     }
     check_correlation(&config)?;
+    if let Some(compaction) = &config.lake.compaction {
+        let at = config.places.at("lake.compaction");
+        compaction.check().map_err(|e| anyhow::anyhow!("{at}{e}"))?;
+    }
     sink::dispatch::check(&config.routes, &config.destinations)
         .map_err(|e| anyhow::anyhow!("{}{e}", config.places.at(&e.place)))?;
     let log_types = config.sources.values().map(|s| s.log_type.as_str());

@@ -4,6 +4,7 @@
 mod control;
 mod health;
 mod progress;
+mod upkeep;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -107,9 +108,13 @@ pub async fn run_with(
     };
     let words =
         Words { tally: tally.subscribe(), trouble: troubled, standing: dispatcher.standing() };
+    let keeping = upkeep::Keeping::start(&plan.lake)?;
     let watching = control.watch(&plan, &shared, &sight, words);
     let tally = drive(intake, workers, &shared, epochs, control.deadline(STOP_MAX)).await;
     watching.abort();
+    if let Some(keeping) = keeping {
+        keeping.stop().await;
+    }
     // The epochs and with them the way back to the sources are gone: the sources end now.
     let sources = join_sources(sources).await;
     dispatcher.shutdown(OUTBOX_FLUSH_MAX).await;

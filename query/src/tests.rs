@@ -179,6 +179,7 @@ impl Lake {
             redriven: Vec::new(),
             positions: None,
             state: None,
+            replaced: Vec::new(),
         };
         let (bytes, hash) = manifest.encode();
         self.previous = Some(hash);

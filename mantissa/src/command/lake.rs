@@ -1,21 +1,115 @@
-//! `mantissa lake verify`.
+//! `mantissa lake verify|ls|show|du|compact|collect`.
+
+mod look;
 
 use std::process::ExitCode;
 
-use sink::lake::LakeStore;
+use serde::Serialize;
+use sink::lake::{Collected, Compacted, LakeOptions, LakeStore, Upkeep};
 
 use crate::cli::{LakeCommand, ReportFormat};
 use crate::report;
 
 pub fn run(command: LakeCommand) -> anyhow::Result<ExitCode> {
-    let LakeCommand::Verify { lake, deep, format } = command;
-    let options = super::lake_options(&lake)?;
-    let found = super::block_on(async {
-        Ok(sink::lake::verify(&LakeStore::open(&options)?, deep).await?)
-    })?;
-    match format {
-        ReportFormat::Json => report::data(&format!("{}\n", serde_json::to_string(&found)?))?,
-        ReportFormat::Text => report::out(&format!("{found}\n"))?,
+    match command {
+        LakeCommand::Verify { lake, deep, format } => {
+            let options = super::lake_options(&lake)?;
+            let found = super::block_on(async {
+                Ok(sink::lake::verify(&LakeStore::open(&options)?, deep).await?)
+            })?;
+            say(format, &found, || format!("{found}\n"))?;
+            Ok(if found.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        LakeCommand::Ls { lake, files, format, table } => {
+            look::list(&super::lake_options(&lake)?, table.as_deref(), files, format)
+        }
+        LakeCommand::Show { lake, format, path } => {
+            look::show(&super::lake_options(&lake)?, &path, format)
+        }
+        LakeCommand::Du { lake, format, table } => {
+            look::usage(&super::lake_options(&lake)?, table.as_deref(), format)
+        }
+        LakeCommand::Compact { lake, all, format } => {
+            compact(&super::lake_options(&lake)?, all, format)
+        }
+        LakeCommand::Collect { lake, dry_run, keep_minutes, format } => {
+            collect(&super::lake_options(&lake)?, dry_run, keep_minutes, format)
+        }
     }
-    Ok(if found.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn say(
+    format: ReportFormat,
+    value: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    match format {
+        ReportFormat::Json => report::data(&format!("{}\n", serde_json::to_string(value)?)),
+        ReportFormat::Text => report::out(&text()),
+    }
+}
+
+fn compact(options: &LakeOptions, all: bool, format: ReportFormat) -> anyhow::Result<ExitCode> {
+    let compaction = options.compaction.clone().unwrap_or_default();
+    compaction.check()?;
+    let done = super::block_on(async {
+        Ok(Upkeep::open(options).await?.compact(&compaction, all).await?)
+    })?;
+    say(format, &done, || compacted(&done))?;
+    Ok(if done.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn compacted(done: &Compacted) -> String {
+    let mut text = if done.epochs == 0 {
+        "nothing to compact\n".to_owned()
+    } else {
+        format!(
+            "{} files of {} became {} of {}: {} rows\n",
+            report::count(done.files_before),
+            report::bytes(done.bytes_before),
+            report::count(done.files_after),
+            report::bytes(done.bytes_after),
+            report::count(done.rows)
+        )
+    };
+    for partition in &done.failed {
+        text.push_str(&format!(
+            "{partition} was left as it is, because a file there is damaged: `mantissa lake verify --deep` \
+             names it\n"
+        ));
+    }
+    text
+}
+
+fn collect(
+    options: &LakeOptions,
+    dry_run: bool,
+    keep_minutes: Option<u32>,
+    format: ReportFormat,
+) -> anyhow::Result<ExitCode> {
+    let compaction = options.compaction.clone().unwrap_or_default();
+    compaction.check()?;
+    let keep_us = keep_minutes.map_or(compaction.keep_us(), |n| i64::from(n) * 60_000_000);
+    let found =
+        super::block_on(async { Ok(sink::lake::collect(options, keep_us, !dry_run).await?) })?;
+    say(format, &found, || collected(&found, dry_run))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn collected(found: &Collected, dry_run: bool) -> String {
+    let mut text = String::new();
+    if dry_run {
+        for path in found.replaced.iter().chain(&found.strays) {
+            text.push_str(&format!("{path}\n"));
+        }
+    }
+    text.push_str(&format!(
+        "{} {} that were replaced and {} that no manifest names, {}; {} stay for questions that began before\n",
+        if dry_run { "would remove" } else { "removed" },
+        report::plural(found.replaced.len() as u64, "file", "files"),
+        found.strays.len(),
+        report::bytes(found.bytes),
+        found.kept
+    ));
+    text
 }

@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::health::{self as checks, Sources};
-use super::progress;
+use super::{progress, upkeep};
 use crate::config::RulesConfig;
 use crate::pipeline::{Detection, Shared, Tally};
 use crate::plan::{self, LoadedRules, Plan};
@@ -89,6 +89,7 @@ impl Control {
         };
         progress::describe();
         health::describe();
+        upkeep::describe();
         checks::describe();
         let sources = Sources::new(health.clone());
         Ok(Self { shutdown, tap, health, sources, asked, _signals: signals, console, metrics })

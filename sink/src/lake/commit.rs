@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 use super::encode::Encoded;
 use super::error::{Error, Kind};
 use super::layout;
-use super::manifest::{Checksum, ColumnSpec, Manifest, SpanEntry, StateFile, VERSION};
+use super::manifest::{
+    Checksum, ColumnSpec, Manifest, Replacement, SpanEntry, StateFile, VERSION, VERSION_REPLACING,
+};
 use super::part::{self, Positions};
 use super::protocol::{ATTEMPTS_MAX, Answer, Failure, Request, Step, pause};
 
@@ -47,6 +49,15 @@ pub(super) struct Intent {
     pub files: Vec<String>,
 }
 
+impl Intent {
+    /// Says it before any of its files is written.
+    pub(super) fn announce(&self, lane: &str) -> Request {
+        let path = layout::intent(lane, self.epoch, &self.writer);
+        let bytes = serde_json::to_vec(self).expect("plain text and numbers");
+        Request::Put { path, bytes: bytes.into(), if_absent: false }
+    }
+}
+
 /// An epoch with everything decided: its files and the bytes of its manifest.
 #[derive(Clone, Debug)]
 pub(super) struct Sealed {
@@ -65,6 +76,7 @@ pub(super) struct Contents {
     pub alert_ids: Vec<Uid>,
     pub redriven: Vec<Uid>,
     pub state: StateChange,
+    pub replaced: Vec<Replacement>,
 }
 
 /// What an epoch does to the lane's state.
@@ -111,7 +123,7 @@ impl Lane {
             part::list(&positions)
         });
         let manifest = Manifest {
-            version: VERSION,
+            version: if contents.replaced.is_empty() { VERSION } else { VERSION_REPLACING },
             lane: self.lane.clone(),
             epoch,
             previous: self.hash,
@@ -125,6 +137,7 @@ impl Lane {
             redriven: contents.redriven,
             positions,
             state,
+            replaced: contents.replaced,
         };
         let (bytes, hash) = manifest.encode();
         Sealed { manifest, bytes: bytes.into(), hash, files: payload, superseded }
@@ -189,6 +202,13 @@ impl Commit {
         Self { sealed, state: State::Send(first), attempts: 0, missing, fenced: false }
     }
 
+    /// Of an epoch whose intent and files are stored already: only the manifest is left. They are
+    /// removed when it is fenced.
+    pub(super) fn of_stored(sealed: Sealed) -> Self {
+        let (state, missing) = (State::Send(Phase::Manifest), Vec::new());
+        Self { sealed, state, attempts: 0, missing, fenced: false }
+    }
+
     /// One move; `answers` to the requests of the step before.
     pub(super) fn step(&mut self, answers: Vec<Answer>) -> Step<Result<(), Error>> {
         let phase = match self.state {
@@ -226,9 +246,7 @@ impl Commit {
         Step::Do(match phase {
             Phase::Intent => {
                 let files = files.iter().map(|(path, _)| path.clone()).collect();
-                let content = Intent { epoch, writer: writer.clone(), files };
-                let bytes = serde_json::to_vec(&content).expect("plain text and numbers");
-                vec![put(intent, bytes.into(), false)]
+                vec![Intent { epoch, writer: writer.clone(), files }.announce(lane)]
             }
             Phase::Files => {
                 let early = superseded.iter().filter(|_| planted!(StateRemovedEarly));

@@ -17,8 +17,9 @@ use parquet::errors::ParquetError;
 
 use super::error::{Error, Kind};
 use super::layout;
+use super::live::LiveFile;
 use super::reader::FileReader;
-use super::snapshot::{LiveFile, Snapshot};
+use super::snapshot::Snapshot;
 use super::store::LakeStore;
 
 /// Rows decoded at once: their bytes may be large.
@@ -54,7 +55,9 @@ pub async fn read(
     wanted: &Wanted,
     mut each: impl FnMut(StoredLetter) -> ControlFlow<()>,
 ) -> Result<(), Error> {
-    let files: Vec<&LiveFile> = snapshot.table(layout::DEAD_LETTERS).collect();
+    let mut files: Vec<&LiveFile> = snapshot.table(layout::DEAD_LETTERS).collect();
+    // Files that replaced others come last in the snapshot whatever their age.
+    files.sort_by_key(|live| live.file.max_ingest);
     for live in files.into_iter().rev() {
         let path = &live.file.path;
         let failed = |e| {

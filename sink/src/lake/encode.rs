@@ -122,12 +122,13 @@ pub(super) fn encode(job: &Job) -> Result<Encoded, ParquetError> {
     Ok(Encoded { file, columns: job.head.columns.clone(), bytes })
 }
 
-#[derive(Clone, Copy)]
-struct Times {
-    min_time: i64,
-    max_time: i64,
-    min_ingest: i64,
-    max_ingest: i64,
+/// Bounds of a file, inclusive, in microseconds; see [`DataFile`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub min_time: i64,
+    pub max_time: i64,
+    pub min_ingest: i64,
+    pub max_ingest: i64,
 }
 
 impl Content {
@@ -229,7 +230,7 @@ fn chunk(
     writer.close()
 }
 
-fn properties(
+pub(super) fn properties(
     head: &FileHead,
     rows: usize,
     times: Times,
@@ -274,7 +275,7 @@ fn properties(
 }
 
 /// Compressed bytes of each top-level column. Every column of ours has exactly one leaf.
-fn column_bytes(meta: &ParquetMetaData, columns: usize) -> Vec<u64> {
+pub(super) fn column_bytes(meta: &ParquetMetaData, columns: usize) -> Vec<u64> {
     let mut bytes = vec![0; columns];
     for group in meta.row_groups() {
         for (total, chunk) in bytes.iter_mut().zip(group.columns()) {

@@ -93,7 +93,11 @@ impl Lake {
     /// Without `lock` as on another machine that shares the store.
     async fn open_lane(options: &LakeOptions, lock: bool) -> Result<(Self, Recovered), Error> {
         if !layout::lane_is_valid(&options.lane) {
-            let what = format!("the lane '{}' is not made of 1 to 40 a-z 0-9 _ -", options.lane);
+            let what = format!(
+                "the lane '{}' is not made of 1 to 40 a-z 0-9 _ -, or is the lake's own '{}'",
+                options.lane,
+                layout::UPKEEP
+            );
             return Err(Error::new(Kind::Options, what));
         }
         let store = LakeStore::create(options)?;
@@ -178,6 +182,7 @@ impl Lake {
             alert_ids: alert_ids.iter().map(|a| a.0).collect(),
             redriven: merged.redriven.clone(),
             state,
+            ..Contents::default()
         };
         let namer = Namer::new(&self.lane.lane, self.next_epoch(), &self.lane.writer);
         let now = now_us();
@@ -212,7 +217,7 @@ impl Lake {
     }
 }
 
-async fn recover(store: &LakeStore, lane: &str) -> Result<(Lane, Swept), Error> {
+pub(super) async fn recover(store: &LakeStore, lane: &str) -> Result<(Lane, Swept), Error> {
     let nonce = RandomState::new().hash_one((std::process::id(), now_us()));
     let writer = format!("{:08x}", nonce as u32);
     let mut recovery = Recovery::new(lane, &writer, now_us());
@@ -282,7 +287,7 @@ async fn encode_all(
         .map_err(|e| failed(e.into()))
 }
 
-async fn perform_all(store: &LakeStore, requests: Vec<Request>) -> Vec<Answer> {
+pub(super) async fn perform_all(store: &LakeStore, requests: Vec<Request>) -> Vec<Answer> {
     futures::stream::iter(requests)
         .map(|request| perform(store, request))
         .buffered(REQUESTS_MAX)
@@ -290,7 +295,7 @@ async fn perform_all(store: &LakeStore, requests: Vec<Request>) -> Vec<Answer> {
         .await
 }
 
-async fn perform(at: &LakeStore, request: Request) -> Answer {
+pub(super) async fn perform(at: &LakeStore, request: Request) -> Answer {
     use object_store::Error as Store;
     let LakeStore { store, root, .. } = at;
     let place = |path: &str| layout::under(root, path);
@@ -306,6 +311,7 @@ async fn perform(at: &LakeStore, request: Request) -> Answer {
             Err(Store::NotFound { .. }) => Ok(Answer::Done),
             other => other.map(|()| Answer::Done),
         },
+        Request::Sync { folder } => at.sync(&folder).await.map(|()| Answer::Done),
         Request::Wait { ms } => {
             tokio::time::sleep(Duration::from_millis(ms)).await;
             Ok(Answer::Done)

@@ -16,6 +16,9 @@ pub const MANIFESTS: &str = "_manifests";
 pub const INTENTS: &str = "_intents";
 /// Folder of the states.
 pub const STATES: &str = "_state";
+/// The lane of whoever keeps the lake in order. Its epochs replace files of all lanes; it is read after
+/// them, and no process may take its name for events.
+pub const UPKEEP: &str = "upkeep";
 /// Table of records that could not be stored.
 pub const DEAD_LETTERS: &str = "dead_letters";
 /// Table of alerts.
@@ -32,9 +35,10 @@ pub fn relative(root: &Path, path: &Path) -> Option<String> {
     Some(Path::from_iter(parts).to_string())
 }
 
-/// A lane's name is part of paths: 1 to 40 of `a-z 0-9 _ -`.
+/// A lane's name is part of paths: 1 to 40 of `a-z 0-9 _ -`, and not [`UPKEEP`].
 pub fn lane_is_valid(lane: &str) -> bool {
     (1..=40).contains(&lane.len())
+        && lane != UPKEEP
         && lane.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
 }
 
@@ -105,6 +109,14 @@ impl Hour {
         Self(us.div_euclid(3_600_000_000))
     }
 
+    /// Of `2026-03-01` and 9.
+    pub fn parse(dt: &str, hr: u8) -> Option<Self> {
+        let mut parts = dt.splitn(3, '-');
+        let (year, month) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let date = (year, month, parts.next()?.parse().ok()?);
+        Timestamp::from_civil(date, (hr.into(), 0, 0), 0).map(|at| Self::of_micros(at.micros()))
+    }
+
     /// `2026-03-01` and 9.
     pub fn dt_hr(self) -> (String, u8) {
         let (y, m, d, h, ..) = Timestamp::from_micros(self.0 * 3_600_000_000).civil();
@@ -143,11 +155,18 @@ mod tests {
         assert_eq!(Hour::of_micros(0).folder("t"), "t/dt=1970-01-01/hr=00");
         assert_eq!(Hour::of_micros(-1).folder("t"), "t/dt=1969-12-31/hr=23");
         assert_eq!(Hour(494_121).folder("t"), "t/dt=2026-05-15/hr=09");
+        for hour in [-700_000, -1, 0, 494_121, 2_500_000] {
+            let (dt, hr) = Hour(hour).dt_hr();
+            assert_eq!(Hour::parse(&dt, hr), Some(Hour(hour)), "{dt} {hr}");
+        }
+        assert_eq!((Hour::parse("2026-02-30", 1), Hour::parse("x", 1)), (None, None));
     }
 
     #[test]
     fn lanes_are_plain_names() {
-        for (lane, valid) in [("main", true), ("pod-3_a", true), ("", false), ("A", false)] {
+        for (lane, valid) in
+            [("main", true), ("pod-3_a", true), ("", false), ("A", false), (UPKEEP, false)]
+        {
             assert_eq!(lane_is_valid(lane), valid, "{lane}");
         }
         assert!(!lane_is_valid("a/b") && !lane_is_valid("..") && !lane_is_valid(&"a".repeat(41)));

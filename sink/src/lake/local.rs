@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, ErrorKind};
-use std::path::Path as FsPath;
+use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -23,9 +23,11 @@ use object_store::{
 use super::layout;
 
 pub(super) mod disk;
+mod upload;
 
 pub(super) use disk::create_folders;
-use disk::{Folder, RealDisk, TEMPORARY};
+use disk::{Disk, Folder, RealDisk, TEMPORARY};
+use upload::LocalUpload;
 
 const STORE: &str = "local folder";
 /// One file a lane, locked by its writer.
@@ -102,6 +104,13 @@ pub(super) fn lock(folder: &FsPath, lane: &str) -> io::Result<Option<File>> {
     }
 }
 
+/// Makes the names in a folder durable; one that is not there has none.
+pub(super) async fn sync(folder: PathBuf) -> Result<()> {
+    let place = Path::from(folder.to_string_lossy().as_ref());
+    let work = move || if folder.is_dir() { RealDisk.sync_folder(&folder) } else { Ok(()) };
+    tokio::task::spawn_blocking(work).await?.map_err(|e| failed(&place, e))
+}
+
 fn failed(location: &Path, error: io::Error) -> Error {
     match error.kind() {
         ErrorKind::AlreadyExists => {
@@ -147,10 +156,14 @@ impl ObjectStore for LocalStore {
 
     async fn put_multipart_opts(
         &self,
-        _: &Path,
+        location: &Path,
         _: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        Err(not_offered("multipart upload"))
+        let to = self.inner.path_to_filesystem(location)?;
+        let (folder, place) = (self.folder.clone(), location.clone());
+        let upload =
+            tokio::task::spawn_blocking(move || LocalUpload::new(folder, to, place)).await?;
+        Ok(Box::new(upload.map_err(|e| failed(location, e))?))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -244,6 +257,38 @@ mod tests {
         }
         store.remove_old_temporary_files();
         assert!(temporary.join("young").exists() && !temporary.join("old").exists());
+    }
+
+    #[tokio::test]
+    async fn a_file_in_parts_appears_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = LocalStore::new(folder.path(), true).unwrap();
+        let temporary = || fs::read_dir(folder.path().join(TEMPORARY)).unwrap().count();
+        let mut upload = store.put_multipart(&"t/x.parquet".into()).await.unwrap();
+        for part in ["first ", "second"] {
+            upload.put_part(part.into()).await.unwrap();
+        }
+        assert!(!folder.path().join("t/x.parquet").exists());
+        upload.complete().await.unwrap();
+        assert_eq!(get(&store, "t/x.parquet").await, b"first second");
+        assert!(upload.put_part("third".into()).await.is_err() && upload.complete().await.is_err());
+
+        let mut other = store.put_multipart(&"t/x.parquet".into()).await.unwrap();
+        other.put_part("other".into()).await.unwrap();
+        let taken = other.complete().await;
+        assert!(matches!(taken, Err(Error::AlreadyExists { .. })), "{taken:?}");
+        for how in ["aborted", "dropped"] {
+            let mut upload = store.put_multipart(&"t/y.parquet".into()).await.unwrap();
+            upload.put_part("lost".into()).await.unwrap();
+            assert_eq!(temporary(), 1);
+            if how == "aborted" {
+                upload.abort().await.unwrap();
+            }
+            drop(upload);
+            assert_eq!(temporary(), 0, "{how}");
+        }
+        assert_eq!(get(&store, "t/x.parquet").await, b"first second");
+        assert!(!folder.path().join("t/y.parquet").exists());
     }
 
     #[tokio::test]

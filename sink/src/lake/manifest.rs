@@ -12,8 +12,11 @@ use event::{ColumnType, Uid};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Format version written by this program; a reader refuses a greater one.
+/// Format version of an epoch that only adds.
 pub const VERSION: u32 = 1;
+/// Format version of an epoch that replaces files: who does not know of that would count rows twice. A
+/// reader refuses a greater one.
+pub const VERSION_REPLACING: u32 = 2;
 
 /// A manifest with at least this many epochs behind the last one carries every position
 /// ([`Manifest::positions`]), so that recovery reads a bounded number of objects.
@@ -70,7 +73,7 @@ impl TryFrom<String> for Checksum {
 }
 
 /// What a file holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileKind {
     /// Rows of one log type.
@@ -184,6 +187,43 @@ pub struct StateFile {
     pub checksum: Checksum,
 }
 
+/// A sum over rows that does not depend on their order or on the files that they are in, written as 32
+/// lower-case hexadecimal digits. Shows that rows were neither lost, doubled nor altered by mistake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Digest(pub u128);
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        format!("{:032x}", digest.0)
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let digits =
+            text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let parsed = u128::from_str_radix(&text, 16).ok().filter(|_| digits);
+        parsed.map(Self).ok_or("a digest is 32 lower-case hexadecimal digits")
+    }
+}
+
+/// A file of this epoch holds the rows of files of earlier epochs, of any lane. From now on it is part
+/// of the lake and they are not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// Index into [`Manifest::files`].
+    pub by: usize,
+    /// How often its bytes were written anew, at most.
+    pub rewrites: u8,
+    /// Over the rows that were read from the replaced files.
+    pub rows: Digest,
+    /// Paths from the lake's root.
+    pub files: Vec<String>,
+}
+
 /// One epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -213,6 +253,9 @@ pub struct Manifest {
     /// The state after this epoch: its own, or that of an earlier one when nothing has changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<StateFile>,
+    /// In epochs of the lane [`super::layout::UPKEEP`] only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Replacement>,
 }
 
 /// Why bytes are not a manifest to be trusted.
@@ -267,7 +310,7 @@ impl Manifest {
         let raw: &RawValue = serde_json::from_slice(body).map_err(|_| Damage::Form)?;
         let content = |e: serde_json::Error| Damage::Content(e.to_string());
         let Version { version } = serde_json::from_str(raw.get()).map_err(content)?;
-        if version > VERSION {
+        if version > VERSION_REPLACING {
             return Err(Damage::Version(version));
         }
         let manifest: Self = serde_json::from_str(raw.get()).map_err(content)?;
@@ -295,6 +338,15 @@ impl Manifest {
                 Some(columns) if columns.len() == file.column_bytes.len() => {}
                 _ => return wrong(format!("the columns of {}", file.path)),
             }
+        }
+        if !self.replaced.is_empty() && self.version < VERSION_REPLACING {
+            return wrong("replaced files in a format without them".into());
+        }
+        let mut by: Vec<usize> = self.replaced.iter().map(|r| r.by).collect();
+        by.sort_unstable();
+        by.dedup();
+        if by.len() != self.replaced.len() || by.last().is_some_and(|by| *by >= self.files.len()) {
+            return wrong("which file replaces which".into());
         }
         Ok(())
     }
@@ -346,6 +398,7 @@ pub(super) mod tests {
             redriven: Vec::new(),
             positions: None,
             state: None,
+            replaced: Vec::new(),
         }
     }
 
@@ -387,7 +440,30 @@ pub(super) mod tests {
         m.files[0].column_bytes.clear();
         refuse(m);
         let mut m = sample(1, None);
-        m.version = VERSION + 1;
-        assert_eq!(Manifest::decode(&m.encode().0), Err(Damage::Version(VERSION + 1)));
+        m.version = VERSION_REPLACING + 1;
+        let unknown = Err(Damage::Version(VERSION_REPLACING + 1));
+        assert_eq!(Manifest::decode(&m.encode().0), unknown);
+    }
+
+    #[test]
+    fn what_replaces_is_one_of_its_files() {
+        let replacement = |by| Replacement {
+            by,
+            rewrites: 1,
+            rows: Digest(u128::MAX - 5),
+            files: vec!["a".into(), "b".into()],
+        };
+        let with = |version, replaced| Manifest { version, replaced, ..sample(1, None) };
+        let good = with(VERSION_REPLACING, vec![replacement(0)]);
+        assert_eq!(Manifest::decode(&good.encode().0).unwrap().0, good);
+        for (version, replaced) in [
+            (VERSION, vec![replacement(0)]),
+            (VERSION_REPLACING, vec![replacement(1)]),
+            (VERSION_REPLACING, vec![replacement(0), replacement(0)]),
+        ] {
+            let bad = with(version, replaced);
+            let decoded = Manifest::decode(&bad.encode().0);
+            assert!(matches!(decoded, Err(Damage::Content(_))), "{bad:?}");
+        }
     }
 }

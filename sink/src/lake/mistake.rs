@@ -57,6 +57,20 @@ pub(super) enum Mistake {
     IdentitiesForgotten,
     /// A new process knows the identities of the newest manifests only.
     IdentitiesCutShort,
+    /// Upkeep writes files without an intent.
+    UpkeepUnannounced,
+    /// Upkeep removes its files when it does not know whether its manifest is there.
+    UpkeepGivesUp,
+    /// A file whose rows were moved stays part of the lake.
+    OneNotReplaced,
+    /// Replaced files are removed although somebody may be reading them.
+    CollectedAtOnce,
+    /// Replaced files are removed before the manifest that replaced them is durable.
+    CollectedUnsynced,
+    /// Files of epochs that are not decided are removed.
+    UndecidedCollected,
+    /// A new process looks for identities in files that were replaced.
+    ReplacedForgotten,
     /// A local file's content is not synced before it gets its name.
     NoFileSync,
     /// A local file's name is not synced.

@@ -20,6 +20,8 @@ pub(super) enum Request {
     List { folder: String, after: Option<String> },
     /// [`Answer::Done`], also when it was not there.
     Delete { path: String },
+    /// [`Answer::Done`] when all that can be seen in the folder stays, whatever happens to the power.
+    Sync { folder: String },
     /// [`Answer::Done`] later.
     Wait { ms: u64 },
 }
@@ -48,7 +50,12 @@ pub(super) enum Step<T> {
 
 /// The pause before attempt `n`, which counts from 1.
 pub(super) fn pause<T>(n: u32) -> Step<T> {
-    Step::Do(vec![Request::Wait { ms: PAUSE_MS << n.min(5) }])
+    Step::Do(vec![pause_before(n)])
+}
+
+/// As [`pause`], alone.
+pub(super) fn pause_before(n: u32) -> Request {
+    Request::Wait { ms: PAUSE_MS << n.min(5) }
 }
 
 /// Splits off the first failure.

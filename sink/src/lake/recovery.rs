@@ -398,6 +398,27 @@ impl Recovery {
     }
 }
 
+/// Where a lane ends, for somebody who only reads it: the first steps of [`Recovery`].
+#[derive(Debug)]
+pub(super) struct End(Recovery);
+
+impl End {
+    pub(super) fn new(lane: &str) -> Self {
+        Self(Recovery::new(lane, "", 0))
+    }
+
+    /// One move; ends with the newest epoch, 0 when there is none.
+    pub(super) fn step(&mut self, answers: Vec<Answer>) -> Step<Result<u64, Error>> {
+        match self.0.step(answers) {
+            Step::Do(_) if matches!(self.0.phase, Phase::Tail { .. } | Phase::Intents) => {
+                Step::Done(Ok(self.0.lane.head))
+            }
+            Step::Do(requests) => Step::Do(requests),
+            Step::Done(result) => Step::Done(result.map(|(lane, _)| lane.head)),
+        }
+    }
+}
+
 fn parse_intent(path: &str, bytes: &Bytes) -> Result<Intent, Error> {
     let damaged = |what: &str| Error::new(Kind::Damaged, format!("the intent {path} {what}"));
     let intent: Intent = serde_json::from_slice(bytes)

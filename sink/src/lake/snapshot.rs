@@ -1,9 +1,9 @@
 //! The lake as a reader sees it: the files that the manifests name at one moment, and nothing else.
 //!
 //! Reads only `_manifests/`; never lists data. A reader holds no lock: files that a snapshot names
-//! stay until collection, which waits for readers.
+//! stay until collection, which gives readers their time.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,20 +14,11 @@ use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::error::{Error, Kind};
 use super::layout;
-use super::manifest::{Checksum, ColumnSpec, DataFile, FileKind, Manifest};
+use super::live::{Former, Live, LiveFile};
+use super::manifest::{Checksum, FileKind, Manifest};
 
 /// GET requests under way at once.
 const READS_MAX: usize = 32;
-
-/// A file of the lake with its columns.
-#[derive(Clone, Debug)]
-pub struct LiveFile {
-    pub lane: Arc<str>,
-    pub epoch: u64,
-    pub file: DataFile,
-    /// In the order of the file.
-    pub columns: Arc<[ColumnSpec]>,
-}
 
 /// How far a lane is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,11 +31,14 @@ pub struct LaneHead {
     pub created_at: i64,
 }
 
-/// All files of a lake at one moment, lane by lane in the order of their epochs.
+/// All files of a lake at one moment, lane by lane in the order of their epochs; those that replaced
+/// others are last.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub lanes: Vec<LaneHead>,
     pub files: Vec<LiveFile>,
+    /// Files that were replaced. They may be there for readers that began before.
+    pub former: Vec<Former>,
     /// Identities of dead letters that were redriven.
     pub redriven: HashSet<Uid>,
 }
@@ -55,20 +49,25 @@ impl Snapshot {
     /// # Errors
     /// [`Kind::Store`], or [`Kind::Damaged`] when a manifest is missing, altered or out of its chain.
     pub async fn read(store: &Arc<dyn ObjectStore>, root: &Path) -> Result<Self, Error> {
-        let mut snapshot = Self::default();
-        let mut schemas: HashMap<Vec<ColumnSpec>, Arc<[ColumnSpec]>> = HashMap::new();
-        for (lane, epochs) in list_epochs(store, root).await? {
+        let (mut snapshot, mut live) = (Self::default(), Live::default());
+        // First the list of what was replaced, then what it was: so that it cannot name files that came
+        // after the rest was listed.
+        let upkeep = list_epochs(store, root, layout::UPKEEP).await?;
+        let mut lanes: Vec<_> = list_epochs(store, root, "").await?.into_iter().collect();
+        lanes.retain(|(lane, _)| lane != layout::UPKEEP);
+        lanes.extend(upkeep);
+        for (lane, epochs) in lanes {
             let lane: Arc<str> = lane.into();
             let mut chain = Chain::default();
             let mut stream = futures::stream::iter(epochs)
                 .map(|epoch| read_manifest(store, root, &lane, epoch))
                 .buffered(READS_MAX);
             while let Some((_, bytes)) = stream.try_next().await? {
-                let manifest = chain.link(&lane, &bytes)?;
-                snapshot.add(&lane, manifest, &mut schemas);
+                live.add(&lane, chain.link(&lane, &bytes)?)?;
             }
             snapshot.lanes.extend(chain.head(&lane));
         }
+        (snapshot.files, snapshot.former, snapshot.redriven) = live.finish();
         Ok(snapshot)
     }
 
@@ -80,27 +79,6 @@ impl Snapshot {
     /// Names and kinds of the tables that have files, sorted by name.
     pub fn tables(&self) -> BTreeMap<&str, FileKind> {
         self.files.iter().map(|f| (f.file.table.as_str(), f.file.kind)).collect()
-    }
-
-    fn add(
-        &mut self,
-        lane: &Arc<str>,
-        manifest: Manifest,
-        schemas: &mut HashMap<Vec<ColumnSpec>, Arc<[ColumnSpec]>>,
-    ) {
-        let columns: Vec<Arc<[ColumnSpec]>> = manifest
-            .schemas
-            .into_iter()
-            .map(|s| schemas.entry(s).or_insert_with_key(|s| s.as_slice().into()).clone())
-            .collect();
-        let (epoch, lane) = (manifest.epoch, lane.clone());
-        self.files.extend(manifest.files.into_iter().map(|file| LiveFile {
-            lane: lane.clone(),
-            epoch,
-            columns: columns[file.schema].clone(),
-            file,
-        }));
-        self.redriven.extend(manifest.redriven);
     }
 }
 
@@ -138,16 +116,18 @@ impl Chain {
     }
 }
 
-/// The epochs of every lane, ascending.
+/// The epochs of one lane, or of every lane when it is empty, ascending.
 ///
 /// # Errors
 /// [`Kind::Damaged`] when one is missing.
 async fn list_epochs(
     store: &Arc<dyn ObjectStore>,
     root: &Path,
+    lane: &str,
 ) -> Result<BTreeMap<String, Vec<u64>>, Error> {
     let mut lanes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    let mut list = store.list(Some(&layout::under(root, layout::MANIFESTS)));
+    let folder = layout::under(root, &format!("{}/{lane}", layout::MANIFESTS));
+    let mut list = store.list(Some(&folder));
     let failed = |e| Error::caused(Kind::Store, "the manifests cannot be listed", e);
     while let Some(meta) = list.try_next().await.map_err(failed)? {
         let path = layout::relative(root, &meta.location);

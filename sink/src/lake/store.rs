@@ -15,6 +15,7 @@ use url::Url;
 
 use super::error::{Error, Kind};
 use super::local::{self, LocalStore};
+use super::upkeep::CompactionOptions;
 
 /// The lake: where it is, and how often it is written.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -36,6 +37,8 @@ pub struct LakeOptions {
     pub dedup_hours: u32,
     /// The most identities remembered; about 30 bytes of memory each.
     pub dedup_entries_max: usize,
+    /// Makes big files of small ones while the process runs. Without it the process does not.
+    pub compaction: Option<CompactionOptions>,
 }
 
 impl Default for LakeOptions {
@@ -49,6 +52,7 @@ impl Default for LakeOptions {
             late_after_hours: 7 * 24,
             dedup_hours: 24,
             dedup_entries_max: 2_000_000,
+            compaction: None,
         }
     }
 }
@@ -120,6 +124,23 @@ impl LakeStore {
                 let store = s3(&bucket, &options.s3)?;
                 Ok(Self { store, root: prefix, url, folder: None })
             }
+        }
+    }
+
+    /// As [`LakeStore::open`], to change what is there.
+    ///
+    /// # Errors
+    /// [`Kind::Options`]
+    pub(super) fn open_to_change(options: &LakeOptions) -> Result<Self, Error> {
+        Self::open(options)?;
+        Self::create(options)
+    }
+
+    /// Makes what can be seen in a folder durable. A bucket only shows what is.
+    pub(super) async fn sync(&self, folder: &str) -> object_store::Result<()> {
+        match &self.folder {
+            Some(root) => local::sync(root.join(folder)).await,
+            None => Ok(()),
         }
     }
 

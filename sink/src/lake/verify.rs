@@ -13,7 +13,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::error::{Error, Kind};
 use super::layout;
-use super::manifest::{Checksum, DataFile, FileKind, Manifest, StateFile};
+use super::manifest::{Checksum, DataFile, Digest, FileKind, Manifest, StateFile};
 use super::part::{self, Positions};
 use super::store::LakeStore;
 
@@ -32,6 +32,10 @@ struct Known {
     file: DataFile,
     /// It has the column `dedup_key`.
     keyed: bool,
+    /// A later epoch has its rows in another file; it may be there for readers, or not.
+    replaced: bool,
+    /// What the rows must add up to, of a file that replaced others.
+    digest: Option<Digest>,
 }
 
 /// Checks the lake; `deep` reads every byte of it.
@@ -42,8 +46,14 @@ pub async fn verify(at: &LakeStore, deep: bool) -> Result<Report, Error> {
     let mut report = Report::new(&at.url, deep);
     let mut files = BTreeMap::new();
     let mut lanes = BTreeMap::new();
-    for (lane, epochs) in lane_epochs(at).await? {
-        let lane_state = check_lane(at, &lane, &epochs, &mut report, &mut files).await?;
+    // What was replaced is listed before what it was.
+    let upkeep = lane_epochs(at, layout::UPKEEP).await?;
+    let mut all: Vec<_> = lane_epochs(at, "").await?.into_iter().collect();
+    all.retain(|(lane, _)| lane != layout::UPKEEP);
+    all.extend(upkeep);
+    for (lane, epochs) in all {
+        let unknown = lanes.values().any(|state: &LaneState| !state.unknown.is_empty());
+        let lane_state = check_lane(at, &lane, &epochs, unknown, &mut report, &mut files).await?;
         lanes.insert(lane, lane_state);
     }
     // After the manifests, so that files committed meanwhile are newer than every head.
@@ -55,6 +65,7 @@ pub async fn verify(at: &LakeStore, deep: bool) -> Result<Report, Error> {
     let mut readable = Vec::new();
     for (path, known) in files {
         match objects.remove(&path) {
+            _ if known.replaced => report.replaced(&known.file),
             None => report.file_problem(Fault::MissingFile, &known.file, "is missing"),
             Some(size) if size != known.file.bytes => {
                 let what = format!("has {size} bytes instead of {}", known.file.bytes);
@@ -126,9 +137,10 @@ struct LaneState {
     newest: Option<StateFile>,
 }
 
-async fn lane_epochs(at: &LakeStore) -> Result<BTreeMap<String, Vec<u64>>, Error> {
+/// Of one lane, or of all.
+async fn lane_epochs(at: &LakeStore, lane: &str) -> Result<BTreeMap<String, Vec<u64>>, Error> {
     let mut lanes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for meta in list(at, layout::MANIFESTS).await? {
+    for meta in list(at, &format!("{}/{lane}", layout::MANIFESTS)).await? {
         let path = layout::relative(&at.root, &meta.location);
         if let Some((lane, epoch)) = path.as_deref().and_then(layout::parse_manifest) {
             lanes.entry(lane).or_default().push(epoch);
@@ -149,6 +161,7 @@ async fn check_lane(
     at: &LakeStore,
     lane: &str,
     epochs: &[u64],
+    unknown_before: bool,
     report: &mut Report,
     files: &mut BTreeMap<String, Known>,
 ) -> Result<LaneState, Error> {
@@ -176,6 +189,8 @@ async fn check_lane(
                 check_manifest(lane, &path, &manifest, &mut link, report);
                 (link.previous, link.known) = (Some(hash), true);
                 state.newest = manifest.state.clone();
+                let is_blind = unknown_before || !state.unknown.is_empty();
+                check_replaced(&path, &manifest, is_blind, report, files);
                 add_files(lane, manifest, report, files);
             }
             Err(damage) => {
@@ -222,7 +237,8 @@ fn check_manifest(
     let stored: u64 = manifest.spans.iter().map(|s| s.stored).sum();
     let dead: u64 = manifest.spans.iter().map(|s| s.dead).sum();
     let (rows, letters) = (rows(FileKind::Events), rows(FileKind::DeadLetters));
-    if (stored, dead) != (rows, letters) {
+    // What replaces files has the rows of others, which is judged with them.
+    if (stored, dead) != (rows, letters) && manifest.replaced.is_empty() {
         let what = format!(
             "epoch {} says {stored} stored and {dead} dead records, its files hold {rows} and {letters}",
             manifest.epoch
@@ -262,18 +278,56 @@ fn check_manifest(
     manifest.spans.iter().for_each(|span| report.span(span));
 }
 
+/// Rows that moved are as many as they were, of the same table and hour, and move once.
+fn check_replaced(
+    path: &str,
+    manifest: &Manifest,
+    is_blind: bool,
+    report: &mut Report,
+    files: &mut BTreeMap<String, Known>,
+) {
+    for replacement in &manifest.replaced {
+        let by = &manifest.files[replacement.by];
+        let (mut rows, mut whole) = (0, true);
+        for file in &replacement.files {
+            let Some(known) = files.get_mut(file).filter(|known| !known.replaced) else {
+                whole = false;
+                // It may be of an epoch whose manifest cannot be read, which is said already.
+                if !is_blind {
+                    let what = format!("the manifest {path} replaces {file}, which is not there");
+                    report.problem(Fault::Overlap, path, what);
+                }
+                continue;
+            };
+            known.replaced = true;
+            rows += known.file.rows;
+            let old = &known.file;
+            let place = (&old.table, old.kind, &old.dt, old.hr);
+            if place != (&by.table, by.kind, &by.dt, by.hr) {
+                report.file_problem(Fault::Unbalanced, by, "has rows of another table or hour");
+            }
+        }
+        if whole && rows != by.rows {
+            let what = format!("replaces files of {rows} rows");
+            report.file_problem(Fault::Unbalanced, by, &what);
+        }
+    }
+}
+
 fn add_files(
     lane: &str,
     manifest: Manifest,
     report: &mut Report,
     files: &mut BTreeMap<String, Known>,
 ) {
-    let Manifest { files: listed, schemas, epoch, .. } = manifest;
-    for file in listed {
+    let Manifest { files: listed, schemas, epoch, replaced, .. } = manifest;
+    for (n, file) in listed.into_iter().enumerate() {
+        let digest = replaced.iter().find(|r| r.by == n).map(|r| r.rows);
         let keyed = schemas[file.schema].iter().any(|c| c.name == "dedup_key");
         report.file(&file);
         let path = file.path.clone();
-        let known = Known { lane: lane.to_owned(), epoch, file, keyed };
+        let lane = lane.to_owned();
+        let known = Known { lane, epoch, file, keyed, replaced: false, digest };
         if let Some(twice) = files.insert(path, known) {
             report.file_problem(Fault::Overlap, &twice.file, "is in two epochs");
         }

@@ -1,6 +1,8 @@
 //! Loads the identities of the last hours back from the lake, newest epochs first, until the window's
 //! time or size is reached. Reads the column `dedup_key` (and the time of arrival) only.
 
+use std::collections::{HashMap, HashSet};
+
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use event::{Timestamp, Uid};
@@ -12,13 +14,16 @@ use super::dedup::Window;
 use super::error::{Error, Kind};
 use super::lake::drive;
 use super::layout;
-use super::manifest::{DataFile, FileKind, Manifest};
+use super::manifest::{DataFile, FileKind, Manifest, Replacement};
 use super::protocol::{ATTEMPTS_MAX, Answer, Request, Step, failure, pause};
 use super::reader::FileReader;
+use super::recovery::End;
 use super::store::{LakeOptions, LakeStore};
 
 const MANIFESTS_AT_ONCE: u64 = 32;
 const FILES_AT_ONCE: usize = 8;
+/// How far the clocks of a lake's processes may be apart, in microseconds.
+const CLOCKS_APART_US: i64 = 3_600_000_000;
 const KEY: &str = "dedup_key";
 const ARRIVAL: &str = "ingest_time";
 
@@ -33,7 +38,8 @@ pub(super) async fn load(
     let window = Window::new(options.dedup_hours, options.dedup_entries_max);
     let since = now.saturating_sub(i64::from(options.dedup_hours) * 3_600_000_000);
     let mut recent = Recent::new(lane, head, since, options.dedup_entries_max as u64);
-    let files = drive(at, |answers| recent.step(answers)).await?;
+    let (files, _) = drive(at, |answers| recent.step(answers)).await?;
+    let files = moved(files, &replacements(at, since).await?);
     let mut keys = futures::stream::iter(files)
         .map(|file| async move { read_keys(at, &file).await.or_else(|e| unreadable(&file, e)) })
         .buffered(FILES_AT_ONCE);
@@ -47,8 +53,47 @@ pub(super) async fn load(
     Ok(window)
 }
 
+/// What upkeep has replaced of the files since then. Clocks of several machines may be apart.
+async fn replacements(at: &LakeStore, since: i64) -> Result<Vec<Replaced>, Error> {
+    let mut end = End::new(layout::UPKEEP);
+    let head = drive(at, |answers| end.step(answers)).await?;
+    let since = since.saturating_sub(CLOCKS_APART_US);
+    let mut recent = Recent::new(layout::UPKEEP, head, since, u64::MAX);
+    Ok(drive(at, |answers| recent.step(answers)).await?.1)
+}
+
+/// The files that have the rows of these now.
+pub(super) fn moved(files: Vec<DataFile>, replaced: &[Replaced]) -> Vec<DataFile> {
+    if planted!(ReplacedForgotten) {
+        return files;
+    }
+    let mut by: HashMap<&str, &DataFile> = HashMap::new();
+    for Replaced { file, files } in replaced {
+        by.extend(files.iter().map(|path| (path.as_str(), file)));
+    }
+    let mut seen = HashSet::new();
+    let now = files.into_iter().map(|mut file| {
+        // What replaced it may have been replaced in turn; a chain of them has no circle.
+        while let Some(newer) = by.get(file.path.as_str()) {
+            file = (*newer).clone();
+        }
+        file
+    });
+    now.filter(|file| seen.insert(file.path.clone())).collect()
+}
+
+/// A file of upkeep and those that it replaced.
+#[derive(Clone, Debug)]
+pub(super) struct Replaced {
+    pub file: DataFile,
+    pub files: Vec<String>,
+}
+
+/// Files of events, oldest first, and what replaced others.
+type Found = (Vec<DataFile>, Vec<Replaced>);
+
 /// Finds the files of events that arrived lately, from the manifests, newest first. A state machine
-/// without I/O; ends with the files, oldest first.
+/// without I/O.
 #[derive(Debug)]
 pub(super) struct Recent {
     lane: String,
@@ -59,6 +104,7 @@ pub(super) struct Recent {
     entries_max: u64,
     rows: u64,
     files: Vec<DataFile>,
+    replaced: Vec<Replaced>,
     /// Whether the requests are out.
     sent: bool,
     attempts: u32,
@@ -74,13 +120,14 @@ impl Recent {
             entries_max,
             rows: 0,
             files,
+            replaced: Vec::new(),
             sent: false,
             attempts: 0,
         }
     }
 
     /// One move; `answers` to the requests of the step before.
-    pub(super) fn step(&mut self, answers: Vec<Answer>) -> Step<Result<Vec<DataFile>, Error>> {
+    pub(super) fn step(&mut self, answers: Vec<Answer>) -> Step<Result<Found, Error>> {
         if std::mem::take(&mut self.sent) {
             match failure(answers) {
                 Ok(answers) => {
@@ -101,7 +148,8 @@ impl Recent {
         }
         if self.upto == 0 || self.rows >= self.entries_max || planted!(IdentitiesForgotten) {
             self.files.reverse();
-            return Step::Done(Ok(std::mem::take(&mut self.files)));
+            let replaced = std::mem::take(&mut self.replaced);
+            return Step::Done(Ok((std::mem::take(&mut self.files), replaced)));
         }
         self.sent = true;
         let get = |epoch| Request::Get { path: layout::manifest(&self.lane, epoch) };
@@ -120,6 +168,9 @@ impl Recent {
             if manifest.created_at < self.since {
                 self.upto = 0;
                 return Ok(());
+            }
+            for Replacement { by, files, .. } in manifest.replaced {
+                self.replaced.push(Replaced { file: manifest.files[by].clone(), files });
             }
             let schemas = &manifest.schemas;
             let keyed = |f: &DataFile| {

@@ -23,8 +23,8 @@ enum Entry {
 
 #[derive(Debug, Default)]
 struct Inode {
-    content: Vec<u8>,
-    synced: Vec<u8>,
+    content: Bytes,
+    synced: Bytes,
 }
 
 /// What becomes of the steps of a put.
@@ -69,7 +69,7 @@ impl SimDisk {
     pub(super) fn read(&self, path: &str) -> Option<Bytes> {
         let inner = self.0.borrow();
         match inner.names.get(&Path::new(ROOT).join(path)) {
-            Some(Entry::File(inode)) => Some(inner.inodes[*inode].content.clone().into()),
+            Some(Entry::File(inode)) => Some(inner.inodes[*inode].content.clone()),
             _ => None,
         }
     }
@@ -80,7 +80,7 @@ impl SimDisk {
         let file = |(path, entry): (&PathBuf, &Entry)| match entry {
             Entry::File(inode) => {
                 let path = path.strip_prefix(ROOT).ok()?.to_str()?.to_owned();
-                let content = inner.inodes[*inode].content.clone().into();
+                let content = inner.inodes[*inode].content.clone();
                 (!path.starts_with("_tmp/")).then_some((path, content))
             }
             Entry::Folder => None,
@@ -169,7 +169,8 @@ impl Disk for SimDisk {
     }
 
     fn append(&self, file: &mut usize, bytes: &[u8]) -> io::Result<()> {
-        self.step()?.inodes[*file].content.extend_from_slice(bytes);
+        let content = &mut self.step()?.inodes[*file].content;
+        *content = [content, bytes].concat().into();
         Ok(())
     }
 

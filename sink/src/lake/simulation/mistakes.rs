@@ -3,12 +3,29 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::super::mistake::{Mistake, with};
-use super::{Seen, run};
+use super::{Seen, Where, run};
+
+/// Where a mistake can show, so that it is not sought elsewhere.
+fn place(mistake: Mistake) -> Where {
+    use Mistake::{
+        CollectedAtOnce, CollectedUnsynced, ExistsIsDurable, LinkReplaces, NewFolderUnsynced,
+        NoFileSync, NoFolderSync, OneNotReplaced, ReadIsDurable, ReplacedForgotten,
+        UndecidedCollected, UpkeepGivesUp, UpkeepUnannounced,
+    };
+    match mistake {
+        CollectedUnsynced => Where { folder: Some(true), kept: Some(true) },
+        UpkeepUnannounced | UpkeepGivesUp | OneNotReplaced | CollectedAtOnce
+        | UndecidedCollected | ReplacedForgotten => Where { folder: None, kept: Some(true) },
+        NoFileSync | NoFolderSync | NewFolderUnsynced | ExistsIsDurable | ReadIsDurable
+        | LinkReplaces => Where { folder: Some(true), kept: Some(false) },
+        _ => Where { folder: None, kept: Some(false) },
+    }
+}
 
 /// The first seed of many that finds the mistake.
 fn found(mistake: Mistake) -> Option<u64> {
     let fails = |seed: &u64| {
-        let run = || run(*seed, &mut Seen::default());
+        let run = || run(*seed, place(mistake), &mut Seen::default());
         with(mistake, || catch_unwind(AssertUnwindSafe(run)).is_err())
     };
     (0..3_000).find(fails)
@@ -53,6 +70,13 @@ every_one_is_found! {
     PositionsOfListOnly => positions_of_long_ago,
     IdentitiesForgotten => forgotten_identities,
     IdentitiesCutShort => identities_of_the_newest_epoch_only,
+    UpkeepUnannounced => files_of_upkeep_without_an_intent,
+    UpkeepGivesUp => upkeep_deleting_when_there_was_no_answer,
+    OneNotReplaced => rows_that_moved_and_stayed,
+    CollectedAtOnce => removing_what_somebody_reads,
+    CollectedUnsynced => removing_before_it_is_certain,
+    UndecidedCollected => removing_what_is_being_written,
+    ReplacedForgotten => identities_in_replaced_files,
     NoFileSync => content_that_is_not_synced,
     NoFolderSync => names_that_are_not_synced,
     NewFolderUnsynced => new_folders_that_are_not_synced,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::super::layout;
-use super::super::local::disk::Folder;
+use super::super::local::disk::{Disk, Folder};
 use super::super::protocol::{Answer, Request};
 use super::Random;
 use super::disk::{Plug, ROOT, SimDisk};
@@ -26,6 +26,8 @@ pub(super) struct World {
     pub(super) landed_late: BTreeSet<String>,
     /// Percent of requests that go wrong.
     pub(super) faults: usize,
+    /// Nearly all do until then.
+    outage_until: u64,
     /// Milliseconds since the world began.
     pub(super) now: u64,
     pub(super) power_cuts: u64,
@@ -80,7 +82,8 @@ impl World {
     ) -> Answer {
         self.now += random.below(400) as u64;
         let is_wait = matches!(request, Request::Wait { .. });
-        if is_wait || !random.percent(self.faults) {
+        let faults = if self.now < self.outage_until { 90 } else { self.faults };
+        if is_wait || !random.percent(faults) {
             return self.apply(access, request);
         }
         match (&self.disk, random.below(3)) {
@@ -95,6 +98,13 @@ impl World {
             (None, _) => self.delay(request),
         }
         Answer::Failed("no answer".into())
+    }
+
+    /// A store that has faults is away for a while now and then.
+    pub(super) fn weather(&mut self, random: &mut Random) {
+        if self.faults > 0 && random.below(400) == 0 {
+            self.outage_until = self.now + random.below(60_000) as u64;
+        }
     }
 
     /// The process that asked has died: the request may have been done, or in part, or be done later.
@@ -161,7 +171,7 @@ fn in_bucket(objects: &mut BTreeMap<String, Bytes>, request: &Request) -> Answer
             objects.remove(path);
             Answer::Done
         }
-        Request::Wait { .. } => Answer::Done,
+        Request::Sync { .. } | Request::Wait { .. } => Answer::Done,
     }
 }
 
@@ -199,13 +209,14 @@ fn in_folder(folder: &Folder<SimDisk>, request: &Request) -> Answer {
         Request::List { folder: below, after } => {
             list(folder.disk.files().keys(), below, after.as_deref())
         }
-        Request::Delete { path } => {
-            use super::super::local::disk::Disk;
-            match folder.disk.remove(&place(path)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => failed(error),
-                _ => Answer::Done,
-            }
-        }
+        Request::Sync { folder: of } => match folder.disk.is_folder(&place(of)) {
+            true => folder.disk.sync_folder(&place(of)).map_or_else(failed, |()| Answer::Done),
+            false => Answer::Done,
+        },
+        Request::Delete { path } => match folder.disk.remove(&place(path)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => failed(error),
+            _ => Answer::Done,
+        },
         Request::Wait { .. } => Answer::Done,
     }
 }

@@ -10,8 +10,9 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::super::error::{Error, Kind};
-use super::super::manifest::{Checksum, DataFile};
+use super::super::manifest::Checksum;
 use super::super::store::LakeStore;
+use super::super::upkeep::Digester;
 use super::{Fault, Known, Report, read};
 
 const FILES_AT_ONCE: usize = 4;
@@ -29,7 +30,7 @@ pub(super) async fn check(
         .map(|known| async move {
             let bytes = read(at, known.file.path.clone()).await?;
             let task = tokio::task::spawn_blocking(move || {
-                let found = examine(&bytes, &known.file, known.keyed);
+                let found = examine(&bytes, &known);
                 (known, found)
             });
             let failed = |e| Error::caused(Kind::Store, "a file could not be examined", e);
@@ -47,7 +48,8 @@ pub(super) async fn check(
 }
 
 /// The identities in a file, or what is wrong with it.
-fn examine(bytes: &Bytes, file: &DataFile, keyed: bool) -> Result<Vec<Uid>, String> {
+fn examine(bytes: &Bytes, known: &Known) -> Result<Vec<Uid>, String> {
+    let file = &known.file;
     if Checksum::of(bytes) != file.checksum {
         return Err("is damaged: its bytes do not have the checksum of its manifest".into());
     }
@@ -58,8 +60,27 @@ fn examine(bytes: &Bytes, file: &DataFile, keyed: bool) -> Result<Vec<Uid>, Stri
     if u64::try_from(rows) != Ok(file.rows) {
         return Err(format!("holds {rows} rows"));
     }
+    if let Some(expected) = known.digest {
+        let batches = builder.build().map_err(|e| unreadable(&e))?;
+        let mut digester = Digester::default();
+        for batch in batches {
+            let batch = batch.map_err(|e| unreadable(&e))?;
+            digester.add(&batch).ok_or("has a column of an unknown type")?;
+        }
+        if digester.sum() != expected {
+            return Err("does not hold the rows of the files that it replaced".into());
+        }
+    }
+    keys(bytes, known.keyed)
+}
+
+/// The identities in a file that has them.
+fn keys(bytes: &Bytes, keyed: bool) -> Result<Vec<Uid>, String> {
+    let unreadable = |e: &dyn std::fmt::Display| format!("cannot be read as Parquet ({e})");
     let mut keys = Vec::new();
     if keyed {
+        let builder =
+            ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(|e| unreadable(&e))?;
         let mask = ProjectionMask::columns(builder.parquet_schema(), ["dedup_key"]);
         let batches = builder.with_projection(mask).build().map_err(|e| unreadable(&e))?;
         for batch in batches {
@@ -93,11 +114,12 @@ impl Keys {
         for key in keys {
             if self.seen.len() >= KEYS_MAX {
                 self.full = true;
-                here += u64::from(!in_file.insert(key));
+                here += u64::from(!in_file.insert(key) && known.digest.is_none());
                 continue;
             }
             match self.seen.insert((table, key), epoch) {
-                Some(before) if before == epoch => here += 1,
+                // In a file that replaced others, epochs have met that may be far apart.
+                Some(before) if before == epoch && known.digest.is_none() => here += 1,
                 Some(_) => self.repeats += 1,
                 None => {}
             }

@@ -81,6 +81,8 @@ pub struct Report {
     /// Of all tables, also alerts.
     pub rows: u64,
     pub bytes: u64,
+    /// Files whose rows are in others now. They are not in the numbers above.
+    pub replaced_files: u64,
     pub totals: Totals,
     pub partitions: Vec<PartitionTotals>,
     pub problem_count: u64,
@@ -102,6 +104,7 @@ impl Report {
             files: 0,
             rows: 0,
             bytes: 0,
+            replaced_files: 0,
             totals: Totals::default(),
             partitions: Vec::new(),
             problem_count: 0,
@@ -153,6 +156,14 @@ impl Report {
         self.files += 1;
         self.rows += file.rows;
         self.bytes += file.bytes;
+    }
+
+    /// Takes back what [`Report::file`] has added.
+    pub(super) fn replaced(&mut self, file: &DataFile) {
+        self.files -= 1;
+        self.rows -= file.rows;
+        self.bytes -= file.bytes;
+        self.replaced_files += 1;
     }
 
     pub(super) fn span(&mut self, span: &SpanEntry) {

@@ -1,0 +1,73 @@
+//! `mantissa lake …`, as typed.
+
+use clap::Subcommand;
+
+use super::{LakeArgs, ReportFormat};
+
+#[derive(Debug, Subcommand)]
+pub enum LakeCommand {
+    /// Prove that nothing is missing, doubled or altered.
+    Verify {
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Read every byte.
+        #[arg(long)]
+        deep: bool,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+    /// What is in it: the tables, or the hours of one.
+    Ls {
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// One path a line, from the lake's root, of every file that is part of it.
+        #[arg(long)]
+        files: bool,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+        /// Only this table.
+        table: Option<String>,
+    },
+    /// What the manifests say of one file: where its rows came from, what it holds, what became of it.
+    Show {
+        #[command(flatten)]
+        lake: LakeArgs,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+        /// Its path, from the lake's root.
+        path: String,
+    },
+    /// What takes the room: tables and their columns, the largest first.
+    Du {
+        #[command(flatten)]
+        lake: LakeArgs,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+        /// Only this table.
+        table: Option<String>,
+    },
+    /// Make big files of small ones. The files that they replace stay until `collect`.
+    Compact {
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Also in hours that may still grow, and of few files.
+        #[arg(long)]
+        all: bool,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+    /// Remove files that were replaced, and those that crashes have left.
+    Collect {
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// Only say what would be removed.
+        #[arg(long)]
+        dry_run: bool,
+        /// How long replaced files stay for questions that began before. Default: that of the
+        /// configuration, or 60. With less a question that runs now can miss its files.
+        #[arg(long)]
+        keep_minutes: Option<u32>,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
+}

@@ -1,0 +1,123 @@
+//! Which files are the lake: those that manifests name and no later manifest has replaced. Pure.
+//!
+//! Manifests are added lane by lane, each lane in the order of its epochs, and [`layout::UPKEEP`] last:
+//! its epochs replace files of the others.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use event::Uid;
+
+use super::error::{Error, Kind};
+use super::layout;
+use super::manifest::{ColumnSpec, DataFile, Manifest};
+
+/// A file of the lake with its columns.
+#[derive(Clone, Debug)]
+pub struct LiveFile {
+    pub lane: Arc<str>,
+    pub epoch: u64,
+    pub file: DataFile,
+    /// In the order of the file.
+    pub columns: Arc<[ColumnSpec]>,
+    /// How often its bytes were written anew.
+    pub rewrites: u8,
+}
+
+/// A file that was part of the lake and is not any more.
+#[derive(Clone, Debug)]
+pub struct Former {
+    pub live: LiveFile,
+    /// Path of the file that has its rows.
+    pub by: Arc<str>,
+    /// When that was committed, microseconds since 1970.
+    pub at: i64,
+}
+
+/// The files while manifests are read.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    files: Vec<Option<LiveFile>>,
+    places: HashMap<String, usize>,
+    former: Vec<Former>,
+    schemas: HashMap<Vec<ColumnSpec>, Arc<[ColumnSpec]>>,
+    redriven: HashSet<Uid>,
+}
+
+impl Live {
+    /// Adds what an epoch adds and takes away what it replaces.
+    ///
+    /// # Errors
+    /// [`Kind::Damaged`] when it replaces what is not there.
+    pub(super) fn add(&mut self, lane: &Arc<str>, manifest: Manifest) -> Result<(), Error> {
+        let Manifest { epoch, files, schemas, replaced, redriven, created_at, .. } = manifest;
+        for replacement in &replaced {
+            let by: Arc<str> = files[replacement.by].path.as_str().into();
+            for path in &replacement.files {
+                let place = self.places.remove(path);
+                let Some(live) = place.and_then(|place| self.files[place].take()) else {
+                    let manifest = layout::manifest(lane, epoch);
+                    let what =
+                        format!("the manifest {manifest} replaces {path}, which is not there");
+                    return Err(Error::new(Kind::Damaged, what));
+                };
+                self.former.push(Former { live, by: by.clone(), at: created_at });
+            }
+        }
+        let columns: Vec<Arc<[ColumnSpec]>> = schemas
+            .into_iter()
+            .map(|s| self.schemas.entry(s).or_insert_with_key(|s| s.as_slice().into()).clone())
+            .collect();
+        for (n, file) in files.into_iter().enumerate() {
+            let rewrites = replaced.iter().find(|r| r.by == n).map_or(0, |r| r.rewrites);
+            let (lane, columns) = (lane.clone(), columns[file.schema].clone());
+            self.places.insert(file.path.clone(), self.files.len());
+            self.files.push(Some(LiveFile { lane, epoch, file, columns, rewrites }));
+        }
+        self.redriven.extend(redriven);
+        Ok(())
+    }
+
+    /// Live files, former files, and the dead letters that were redriven.
+    pub(super) fn finish(self) -> (Vec<LiveFile>, Vec<Former>, HashSet<Uid>) {
+        (self.files.into_iter().flatten().collect(), self.former, self.redriven)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::tests::sample;
+    use super::super::manifest::{Digest, Replacement, VERSION_REPLACING};
+    use super::*;
+
+    fn epoch(epoch: u64, path: &str, replaced: &[&str], rewrites: u8) -> Manifest {
+        let mut manifest = sample(epoch, None);
+        manifest.files[0].path = path.into();
+        manifest.version = VERSION_REPLACING;
+        if !replaced.is_empty() {
+            let files = replaced.iter().map(|path| (*path).into()).collect();
+            let rows = Digest::default();
+            manifest.replaced = vec![Replacement { by: 0, rewrites, rows, files }];
+        }
+        manifest
+    }
+
+    #[test]
+    fn what_is_replaced_is_not_there_and_what_is_not_there_cannot_be_replaced() {
+        let (main, upkeep): (Arc<str>, Arc<str>) = ("main".into(), layout::UPKEEP.into());
+        let mut live = Live::default();
+        for n in 1..=4 {
+            live.add(&main, epoch(n, &format!("f{n}"), &[], 0)).unwrap();
+        }
+        live.add(&upkeep, epoch(1, "u1", &["f1", "f3"], 1)).unwrap();
+        live.add(&upkeep, epoch(2, "u2", &["u1", "f4"], 2)).unwrap();
+        let again = live.add(&upkeep, epoch(3, "u3", &["f1"], 1)).unwrap_err();
+        assert_eq!(again.kind(), Kind::Damaged);
+        assert!(again.to_string().contains("replaces f1"), "{again}");
+        let (files, former, _) = live.finish();
+        let files: Vec<_> = files.iter().map(|f| (f.file.path.as_str(), f.rewrites)).collect();
+        assert_eq!(files, [("f2", 0), ("u2", 2)]);
+        let former: Vec<_> = former.iter().map(|f| (&*f.live.file.path, &*f.by)).collect();
+        assert_eq!(former, [("f1", "u1"), ("f3", "u1"), ("u1", "u2"), ("f4", "u2")]);
+    }
+}
