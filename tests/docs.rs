@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-mod doors;
+use crate::doors::Doors;
 
 fn page(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the workspace");
@@ -76,8 +76,8 @@ fn the_guide_to_a_rule_works() {
 
 #[test]
 fn the_guide_to_a_poll_source_works() {
-    let url = doors::start();
-    let environment = [("ACME_URL", url.as_str()), ("ACME_TOKEN", "example")];
+    let doors = Doors::start(5);
+    let environment = [("ACME_URL", doors.url.as_str()), ("ACME_TOKEN", "example")];
     assert_eq!(follow_with("docs/add-a-poll-source.md", &environment), 4);
 }
 

@@ -64,7 +64,7 @@ impl Cursor {
 
     /// Moves to what the vendor still keeps. Returns how much time was lost.
     pub fn clamp(&mut self, oldest_ms: i64) -> i64 {
-        let lost = (oldest_ms - self.done_ms).max(0);
+        let lost = oldest_ms.saturating_sub(self.done_ms).max(0);
         self.done_ms = self.done_ms.max(oldest_ms);
         for again in self.again_ms.values_mut() {
             *again = (*again).max(oldest_ms);
@@ -72,17 +72,29 @@ impl Cursor {
         lost
     }
 
-    /// The next first reading. `halvings` makes it shorter.
-    pub fn first(&self, rule: &WindowRule, now_ms: i64, halvings: u32) -> Option<Stretch> {
+    /// The next first reading. Nothing before `oldest_ms` is asked for; `halvings` make it shorter.
+    pub fn first(
+        &self,
+        rule: &WindowRule,
+        now_ms: i64,
+        oldest_ms: i64,
+        halvings: u32,
+    ) -> Option<Stretch> {
         let end = floor(now_ms - rule.settle_ms, rule.form.granule_ms());
         let step = step(rule.max_ms - rule.overlap_ms, halvings);
         let to = end.min(floor(self.done_ms + step, rule.form.granule_ms()));
-        let from = floor(self.done_ms - rule.overlap_ms, rule.form.granule_ms());
+        let from = floor(self.done_ms - rule.overlap_ms, rule.form.granule_ms()).max(oldest_ms);
         (to > self.done_ms).then_some(Stretch { pass: Pass::First, from_ms: from, to_ms: to })
     }
 
-    /// The next reading again that is worth a request.
-    pub fn again(&self, rule: &WindowRule, now_ms: i64, halvings: u32) -> Option<Stretch> {
+    /// The next reading again that is worth a request, with the same bounds.
+    pub fn again(
+        &self,
+        rule: &WindowRule,
+        now_ms: i64,
+        oldest_ms: i64,
+        halvings: u32,
+    ) -> Option<Stretch> {
         let granule = rule.form.granule_ms();
         self.again_ms.iter().find_map(|(age, done)| {
             let worth = (age / 4).clamp(AGAIN_MS_MIN, AGAIN_MS_MAX);
@@ -92,7 +104,7 @@ impl Cursor {
                 return None;
             }
             // Both ends of what is asked for may or may not belong to it: two seconds are read twice.
-            let from = floor(done - 2_000, granule);
+            let from = floor(done - 2_000, granule).max(oldest_ms);
             let to = end.min(floor(done + step(rule.max_ms - 2_000, halvings), granule));
             Some(Stretch { pass: Pass::Again(*age), from_ms: from, to_ms: to })
         })
@@ -168,17 +180,22 @@ mod tests {
     #[test]
     fn a_window_ends_where_events_have_settled_and_begins_before_the_cursor() {
         let at = 1_000 * MINUTE;
-        let stretch = cursor(at).first(&rule(), at + 5 * MINUTE + 999, 0).unwrap();
+        let stretch = cursor(at).first(&rule(), at + 5 * MINUTE + 999, i64::MIN, 0).unwrap();
         assert_eq!((stretch.from_ms, stretch.to_ms), (at - 10 * MINUTE, at + 3 * MINUTE));
-        assert_eq!(cursor(at).first(&rule(), at + 2 * MINUTE, 0), None);
-        assert_eq!(cursor(at).first(&rule(), at - 90 * MINUTE, 0), None, "a clock set back");
+        assert_eq!(cursor(at).first(&rule(), at + 2 * MINUTE, i64::MIN, 0), None);
+        assert_eq!(
+            cursor(at).first(&rule(), at - 90 * MINUTE, i64::MIN, 0),
+            None,
+            "a clock set back"
+        );
     }
 
     #[test]
     fn a_long_absence_is_made_up_in_pieces_and_failures_make_them_smaller() {
         let at = 10_000 * MINUTE;
         for (halvings, expected) in [(0, 50), (1, 25), (4, 3), (9, 1), (60, 1)] {
-            let stretch = cursor(at).first(&rule(), at + 9_000 * MINUTE, halvings).unwrap();
+            let stretch =
+                cursor(at).first(&rule(), at + 9_000 * MINUTE, i64::MIN, halvings).unwrap();
             assert_eq!((stretch.to_ms - at) / MINUTE, expected);
             assert!(stretch.to_ms - stretch.from_ms <= rule().max_ms);
         }
@@ -190,6 +207,8 @@ mod tests {
         assert_eq!(cursor.clamp(90 * MINUTE), 0);
         assert_eq!(cursor.clamp(130 * MINUTE), 30 * MINUTE);
         assert_eq!(cursor.done_ms, 130 * MINUTE);
+        let stretch = cursor.first(&rule(), 200 * MINUTE, 130 * MINUTE, 0).unwrap();
+        assert_eq!(stretch.from_ms, 130 * MINUTE, "the vendor refuses what it no longer keeps");
     }
 
     proptest! {
@@ -204,7 +223,7 @@ mod tests {
             let mut readings: Vec<(Stretch, i64)> = Vec::new();
             for (minutes, works) in steps {
                 now += minutes * MINUTE / 3;
-                for stretch in [cursor.first(&rule, now, 0), cursor.again(&rule, now, 0)] {
+                for stretch in [cursor.first(&rule, now, i64::MIN, 0), cursor.again(&rule, now, i64::MIN, 0)] {
                     let Some(stretch) = stretch else { continue };
                     prop_assert!(stretch.to_ms <= now - rule.settle_ms);
                     prop_assert!(stretch.to_ms - stretch.from_ms <= rule.max_ms);

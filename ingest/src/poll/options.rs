@@ -207,9 +207,22 @@ impl PollOptions {
 }
 
 impl Resolved {
+    /// How far back the first start reads.
+    pub fn backfill_ms(&self, options: &PollOptions) -> i64 {
+        i64::from(options.backfill_hours) * 3_600_000
+    }
+
+    /// How far back the newest events are got by one request.
+    pub fn newest_ms(&self, options: &PollOptions) -> i64 {
+        let backfill_ms = self.backfill_ms(options);
+        match &self.connector.cursor {
+            CursorRule::Window(rule) => backfill_ms.min(rule.max_ms - rule.overlap_ms),
+            CursorRule::Token { .. } => backfill_ms,
+        }
+    }
+
     /// What each partition's poller needs to know.
-    pub fn setups(&self, options: &PollOptions, now_ms: i64) -> Vec<(String, Setup)> {
-        let back_ms = i64::from(options.backfill_hours) * 3_600_000;
+    pub fn setups(&self, options: &PollOptions, now_ms: i64, back_ms: i64) -> Vec<(String, Setup)> {
         let keeps_ms = self.connector.retention_ms.unwrap_or(i64::MAX);
         let setup = |each: &Option<String>| Setup {
             connector: Arc::clone(&self.connector),
@@ -234,11 +247,6 @@ impl Resolved {
             self.base_url.as_bytes(),
             connector.as_bytes(),
         ])
-    }
-
-    /// Whether there is a window of event time, which a first start shorter than it does not fill.
-    pub fn is_windowed(&self) -> bool {
-        matches!(self.connector.cursor, CursorRule::Window(_))
     }
 }
 

@@ -74,11 +74,10 @@ pub fn verdict(connector: &Connector, reply: &Reply, asked: Asked, now_ms: i64) 
         let by_text = rule.contains.as_ref().is_none_or(|text| {
             may_contain && String::from_utf8_lossy(&reply.body).to_lowercase().contains(text)
         });
-        // A rule without any condition on a good answer would turn pages away.
-        by_status
-            && by_code
-            && by_text
-            && (!is_good || !rule.codes.is_empty() || rule.contains.is_some())
+        // On a good answer a status alone says nothing, except for one like 204.
+        let is_about_good = !rule.codes.is_empty() || rule.contains.is_some();
+        let is_meant = !is_good || is_about_good || (rule.status.is_some() && reply.status != 200);
+        by_status && by_code && by_text && is_meant
     }) {
         let words = words(reply, code.as_deref(), rule.say.as_deref());
         return match rule.is {

@@ -50,6 +50,8 @@ pub struct Poller {
     cursor: Cursor,
     handover: Handover,
     reading: Option<Reading>,
+    /// It has no state, and asked for nothing yet: what the vendor does not keep was never its.
+    is_new: bool,
     is_prepared: bool,
     asked: Asked,
     /// Not before.
@@ -69,6 +71,7 @@ pub struct Poller {
 impl Poller {
     /// As it was left, or from the start.
     pub fn new(setup: Setup, handover: Handover, cursor: Option<Cursor>) -> Self {
+        let is_new = cursor.is_none();
         let mut cursor = cursor.unwrap_or_else(|| Cursor::new(setup.start_ms));
         if let CursorRule::Window(rule) = &setup.connector.cursor {
             cursor.adopt(rule);
@@ -79,6 +82,7 @@ impl Poller {
             cursor,
             handover,
             reading: None,
+            is_new,
             is_prepared,
             asked: Asked::Page,
             due_ms: i64::MIN,
@@ -151,15 +155,15 @@ impl Poller {
             self.asked = Asked::Prepare;
             return Some(self.count(call::request(prepare, &self.values(), &self.setup.base_url)));
         }
-        if let Some(keeps_ms) = connector.retention_ms {
-            // An hour for what is deleted while it is asked for.
-            let lost = self.cursor.clamp(now_ms - keeps_ms + keeps_ms.min(3_600_000) / 10);
-            self.stats.gap_ms += lost;
+        let oldest_ms = self.oldest_ms(now_ms);
+        let lost_ms = self.cursor.clamp(oldest_ms);
+        if !std::mem::take(&mut self.is_new) {
+            self.stats.gap_ms += lost_ms;
         }
         if let Some(rule) = self.window().cloned()
             && self.reading.is_none()
         {
-            let Some(stretch) = self.choose(&rule, now_ms) else {
+            let Some(stretch) = self.choose(&rule, now_ms, oldest_ms) else {
                 self.first_ms = self.first_ms.max(now_ms + 1_000);
                 self.due_ms = self.due_ms.max(now_ms + 1_000);
                 return None;
@@ -191,10 +195,17 @@ impl Poller {
         request
     }
 
-    fn choose(&mut self, rule: &WindowRule, now_ms: i64) -> Option<Stretch> {
-        let first = || self.cursor.first(rule, now_ms, self.halvings);
+    /// The vendor keeps nothing from before. A tenth of an hour is for what it deletes meanwhile.
+    fn oldest_ms(&self, now_ms: i64) -> i64 {
+        const DELETED_MS: i64 = 360_000;
+        let keeps_ms = self.setup.connector.retention_ms;
+        keeps_ms.map_or(i64::MIN, |keeps_ms| now_ms - keeps_ms + DELETED_MS)
+    }
+
+    fn choose(&mut self, rule: &WindowRule, now_ms: i64, oldest_ms: i64) -> Option<Stretch> {
+        let first = || self.cursor.first(rule, now_ms, oldest_ms, self.halvings);
         let first = if now_ms >= self.first_ms { first() } else { None };
-        let again = self.cursor.again(rule, now_ms, self.halvings);
+        let again = self.cursor.again(rule, now_ms, oldest_ms, self.halvings);
         let chosen = if self.was_first { again.or(first) } else { first.or(again) };
         self.was_first = matches!(chosen, Some(Stretch { pass: Pass::First, .. }));
         if first.is_none() && again.is_none() {

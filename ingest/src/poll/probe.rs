@@ -3,7 +3,6 @@
 //! Asks for one page of every partition and hands nothing over. A feed that has to be switched on is
 //! switched on.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use super::handover::Emission;
@@ -46,8 +45,7 @@ impl PollSource {
     /// Asks the vendor. Fails only when the options themselves cannot be used.
     pub async fn probe(&self) -> Result<Probe, String> {
         let client = self.client()?;
-        let began_ms = now_ms();
-        let mut session = self.session(&HashMap::new(), began_ms)?;
+        let mut session = self.probing(now_ms())?;
         let mut partitions: Vec<Probed> = session.pollers().iter().map(Probed::new).collect();
         let all = async {
             while !partitions.iter().all(Probed::is_known) {

@@ -45,19 +45,26 @@ impl PollSource {
         Ok(Self { options, log_type: log_type.into(), resolved })
     }
 
+    /// As it begins to read the newest events, whatever was read before.
+    pub(super) fn probing(&self, now_ms: i64) -> Result<Session, String> {
+        let back_ms = self.resolved.newest_ms(&self.options);
+        self.session(&HashMap::new(), now_ms, back_ms)
+    }
+
     pub(super) fn client(&self) -> Result<Client, String> {
         Client::new(&self.options.reach())
     }
 
-    pub(super) fn session(
+    fn session(
         &self,
         resume: &HashMap<Arc<str>, Resume>,
         now_ms: i64,
+        back_ms: i64,
     ) -> Result<Session, String> {
         let limits = &self.resolved.connector.limits;
         let limit = || Allowance::new(limits.requests, limits.per_ms);
         let allowance = shared(self.resolved.limited_as(&self.options), limit);
-        let setups = self.resolved.setups(&self.options, now_ms);
+        let setups = self.resolved.setups(&self.options, now_ms, back_ms);
         Session::new(setups, self.options.auth(&self.resolved)?, allowance, resume, now_ms, seed())
     }
 }
@@ -95,7 +102,8 @@ impl Source for PollSource {
         let failed = |words: String| SourceError::new(&context.name, ErrorKind::Config, words);
         let client = self.client().map_err(failed)?;
         let position = |words: String| SourceError::new(&context.name, ErrorKind::Position, words);
-        let session = self.session(&context.resume, now_ms()).map_err(position)?;
+        let back_ms = self.resolved.backfill_ms(&self.options);
+        let session = self.session(&context.resume, now_ms(), back_ms).map_err(position)?;
         let meter = Meter::new(&context.name);
         let worker = Worker {
             name: context.name.clone(),

@@ -39,11 +39,13 @@ pub(super) enum Fault {
     Skew,
     /// The process dies, before or after an answer.
     Crash,
+    /// At nearly every request.
+    CrashOften,
     /// All of them.
     All,
 }
 
-pub(super) const FAULTS: [Fault; 12] = [
+pub(super) const FAULTS: [Fault; 13] = [
     Fault::None,
     Fault::Timeout,
     Fault::ServerError,
@@ -55,6 +57,7 @@ pub(super) const FAULTS: [Fault; 12] = [
     Fault::Redirect,
     Fault::Skew,
     Fault::Crash,
+    Fault::CrashOften,
     Fault::All,
 ];
 
@@ -148,6 +151,8 @@ pub(super) struct Outcome {
     pub twice: usize,
     pub over_limit: u64,
     pub arrived: usize,
+    /// Listings of what could not be fetched.
+    pub dead: usize,
     pub crashes: u64,
     pub stats: Stats,
     pub requests: u64,
@@ -200,6 +205,8 @@ impl Lake {
 /// A run under way.
 pub(super) struct Run {
     pub scenario: Scenario,
+    /// The answer to everything, as long as it is set.
+    pub denied: Option<(u16, &'static str)>,
     pub api: Api,
     pub lake: Lake,
     pub connector: Arc<Connector>,
@@ -234,6 +241,7 @@ impl Run {
         let session = open(&connector, vendor, &lake, seen_max, start_ms, now_ms + skew_ms, seed);
         Self {
             scenario,
+            denied: None,
             api: Api::new(vendor, events, seed ^ 1),
             lake,
             connector,
@@ -251,16 +259,26 @@ impl Run {
 
     /// Until every event was shown and had time to be read, the last day without trouble.
     pub fn run(mut self) -> Outcome {
+        let shown = START + self.scenario.days * DAY + self.scenario.vendor.lateness().most_ms;
+        self.run_until(shown + 2 * HOUR, false);
+        self.finish()
+    }
+
+    /// Runs on, with or without trouble.
+    pub fn run_until(&mut self, until_ms: i64, is_calm: bool) {
+        while self.now_ms < until_ms {
+            self.step(is_calm);
+        }
+    }
+
+    /// A day without trouble in which all is read again, and the judgement.
+    pub fn finish(mut self) -> Outcome {
         let ages = match &self.connector.cursor {
             CursorRule::Window(rule) => rule.rescan_ms.last().map_or(0, |age| age + 13 * HOUR),
             CursorRule::Token { .. } => 0,
         };
         let shown = START + self.scenario.days * DAY + self.scenario.vendor.lateness().most_ms;
-        let calm = shown + 2 * HOUR;
-        while self.now_ms < calm + ages + HOUR {
-            let is_calm = self.now_ms >= calm;
-            self.step(is_calm);
-        }
+        self.run_until(self.now_ms.max(shown) + ages + 3 * HOUR, true);
         let all = self.lake.under_way.len();
         self.lake.commit(all, None);
         self.judge()
@@ -276,7 +294,7 @@ impl Run {
                 self.commit_some();
             }
             Step::Send(ticket, request) => {
-                if !is_calm && self.is_struck(Fault::Crash, 60) {
+                if !is_calm && self.dies() {
                     return self.crash();
                 }
                 let answer = self.answer(&request, is_calm);
@@ -288,7 +306,7 @@ impl Run {
                 let is_empty = emissions.iter().all(|emission| emission.records.is_empty());
                 self.lake.under_way.extend(emissions);
                 self.move_cursor(is_empty);
-                if !is_calm && self.is_struck(Fault::Crash, 60) {
+                if !is_calm && self.dies() {
                     return self.crash();
                 }
                 self.commit_some();
@@ -303,9 +321,27 @@ impl Run {
         }
     }
 
+    fn dies(&mut self) -> bool {
+        self.is_struck(Fault::Crash, 60) || self.is_struck(Fault::CrashOften, 4)
+    }
+
     fn is_struck(&mut self, fault: Fault, one_in: u64) -> bool {
         let wanted = self.scenario.fault == fault || self.scenario.fault == Fault::All;
         wanted && self.chance.below(one_in) == 0
+    }
+
+    /// The process is away for a while.
+    pub fn pause(&mut self, pause_ms: i64) {
+        self.crash();
+        self.now_ms += pause_ms;
+    }
+
+    pub fn done_ms(&self) -> i64 {
+        self.session.pollers()[0].cursor().done_ms
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.session.pollers()[0].stats
     }
 
     fn crash(&mut self) {
@@ -341,6 +377,10 @@ impl Run {
 
     fn answer(&mut self, request: &Request, is_calm: bool) -> Result<Reply, Lost> {
         self.now_ms += 20 + self.chance.below(400) as i64;
+        let is_page = !request.url.ends_with("/token");
+        if let Some((status, body)) = self.denied.filter(|_| is_page) {
+            return Ok(error(status, body.to_owned()));
+        }
         if is_calm {
             let reply = self.api.answer(request, self.now_ms);
             return Ok(self.misread(reply));
@@ -431,8 +471,11 @@ impl Run {
         let mut by_id: BTreeMap<String, usize> = BTreeMap::new();
         for (bytes, count) in &self.lake.records {
             let text = String::from_utf8_lossy(bytes);
-            let id = text.find("\"e-").map(|at| text[at + 1..at + 11].to_owned());
-            *by_id.entry(id.expect("a record with its id")).or_default() += 1;
+            let Some(id) = text.find("\"e-").map(|at| text[at + 1..at + 11].to_owned()) else {
+                self.outcome.dead += 1;
+                continue;
+            };
+            *by_id.entry(id).or_default() += 1;
             self.outcome.twice += count - 1;
             self.outcome.arrived += 1;
         }
@@ -469,6 +512,23 @@ pub(super) fn open(
     now_ms: i64,
     seed: u64,
 ) -> Session {
+    let limits = &connector.limits;
+    let allowance = Arc::new(Mutex::new(Allowance::new(limits.requests, limits.per_ms)));
+    open_with(connector, vendor, lake, seen_max, start_ms, now_ms, seed, allowance)
+}
+
+/// With an allowance that others may share.
+#[expect(clippy::too_many_arguments, reason = "of a test's world, each is another thing")]
+pub(super) fn open_with(
+    connector: &Arc<Connector>,
+    vendor: Vendor,
+    lake: &Lake,
+    seen_max: usize,
+    start_ms: i64,
+    now_ms: i64,
+    seed: u64,
+    allowance: Arc<Mutex<Allowance>>,
+) -> Session {
     let base_url = "https://vendor.example".to_owned();
     let settings: Values = [
         ("org", "acme.okta.com"),
@@ -500,8 +560,6 @@ pub(super) fn open(
         header: connector.auth.header.clone(),
     };
     let auth = Auth::new(&credential(vendor), &defaults).expect("the options are good");
-    let limits = &connector.limits;
-    let allowance = Arc::new(Mutex::new(Allowance::new(limits.requests, limits.per_ms)));
     Session::new(vec![("events".to_owned(), setup)], auth, allowance, &lake.resume, now_ms, seed)
         .expect("a state of our own is read")
 }

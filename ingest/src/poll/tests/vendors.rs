@@ -96,6 +96,8 @@ pub(super) struct Api {
     subscribed: bool,
     /// Pages hold fewer than asked for, sometimes.
     pub shrinks: bool,
+    /// Content of Office 365 that cannot be had: its number, and the status.
+    pub broken_blob: Option<(i64, u16)>,
 }
 
 impl Api {
@@ -116,7 +118,12 @@ impl Api {
             tokens_given: 0,
             subscribed: false,
             shrinks: true,
+            broken_blob: None,
         }
+    }
+
+    pub fn forget_tokens(&mut self) {
+        self.tokens.clear();
     }
 
     pub fn forget_requests(&mut self) {
@@ -600,6 +607,9 @@ impl Api {
     fn m365_content(&mut self, content: &str, now_ms: i64) -> Reply {
         let blob: i64 = content.parse().expect("a content that was listed");
         let created = (blob + 1) * 5 * MINUTE;
+        if let Some((_, status)) = self.broken_blob.filter(|(broken, _)| *broken == blob) {
+            return error(status, "{}".to_owned());
+        }
         if created < now_ms - 7 * DAY {
             return error(400, json!({"error": {"code": "AF20051"}}).to_string());
         }

@@ -145,6 +145,39 @@ async fn a_probe_tells_in_words_what_is_missing() {
     assert!(trouble.starts_with("cannot connect"), "{trouble}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vendor_is_reached_by_a_proxy_and_by_an_authority_of_ones_own() {
+    let (log, url) = serve().await;
+    log.lock().events = (0..3).map(event).collect();
+    let probe = |options: PollOptions| async move {
+        let source = PollSource::new("okta", "okta.system", options).unwrap();
+        source.probe().await.unwrap().partitions[0].clone()
+    };
+    let by_proxy = PollOptions {
+        proxy: Some(Secret::new(url.clone())),
+        ..options("http://acme.okta.invalid", false)
+    };
+    assert_eq!(probe(by_proxy).await.records, 3);
+
+    let authority = servers::Authority::default();
+    let port = servers::free_port();
+    let behind = url.trim_start_matches("http://");
+    let _front = servers::Front::start(port, &authority.server(), behind);
+    let front = format!("https://localhost:{port}");
+    let stranger = probe(options(&front, false)).await.trouble.unwrap();
+    assert!(stranger.starts_with("cannot connect: invalid peer certificate"), "{stranger}");
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, authority.certificate()).unwrap();
+    let trusted = PollOptions { ca: Some(ca.clone()), ..options(&front, false) };
+    let found = probe(trusted).await;
+    assert_eq!((found.records, found.trouble), (3, None));
+    std::fs::write(&ca, "no certificate").unwrap();
+    let empty = PollOptions { ca: Some(ca), ..options(&front, false) };
+    let error = PollSource::new("okta", "okta.system", empty).unwrap().probe().await.unwrap_err();
+    assert!(error.ends_with("ca.pem: holds no certificate"), "{error}");
+}
+
 #[test]
 fn options_that_do_not_fit_are_refused_in_words() {
     let good = || options("https://acme.okta.com", false);
