@@ -90,6 +90,7 @@ const TABLE: &[(&str, &[Item])] = &[
                 "Keywords",
                 &[
                     "keywords are searched in every value at any depth",
+                    "keywords are found however JSON writes them",
                     "keywords do not see truth, null and keys",
                     "a single keyword",
                     "keywords with all",

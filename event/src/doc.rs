@@ -178,6 +178,11 @@ impl<'a> Doc<'a> {
         self.text
     }
 
+    /// Texts of which every text of the document is a part: what is in neither is nowhere in it.
+    pub fn texts(&self) -> [&'a str; 2] {
+        [self.text, self.unescaped]
+    }
+
     /// The text at a node, if it holds text. Two registers, where [`Doc::value`] takes a detour through
     /// memory.
     #[inline]

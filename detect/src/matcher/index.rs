@@ -281,6 +281,19 @@ impl Within<'_> {
         self.scan.shortest()
     }
 
+    /// Whether no value has any of them, given texts of which every text is a part. What folding could
+    /// change, and what a number could spell, is not decided here.
+    pub(super) fn is_absent(self, texts: [&str; 2]) -> bool {
+        self.scan.is_wordy()
+            && texts.iter().all(|text| {
+                let mut found = !text.is_ascii();
+                if !found {
+                    self.each(text.as_bytes(), |_| found = true);
+                }
+                !found
+            })
+    }
+
     #[inline]
     pub(super) fn each(self, text: &[u8], mut report: impl FnMut(AtomId)) {
         self.scan.each(self.literals, text, &mut report);

@@ -22,6 +22,8 @@ pub(super) struct Scan {
     one: Grams<1>,
     /// Bytes of the shortest literal.
     shortest: usize,
+    /// See [`Scan::is_wordy`].
+    wordy: bool,
 }
 
 impl Scan {
@@ -60,6 +62,9 @@ impl Scan {
             two: Grams::new(two, 1),
             one: Grams::new(one, 1),
             shortest: lengths().min().unwrap_or(usize::MAX),
+            wordy: needles.iter().all(|needle| {
+                literals.get(needle).iter().any(|byte| !b"0123456789+-.eE".contains(byte))
+            }),
         }
     }
 
@@ -67,6 +72,12 @@ impl Scan {
     #[inline]
     pub(super) fn shortest(&self) -> usize {
         self.shortest
+    }
+
+    /// Whether no number, however it is written, has any of the literals.
+    #[inline]
+    pub(super) fn is_wordy(&self) -> bool {
+        self.wordy
     }
 
     /// Reports what stands in a text, folded or in ASCII; possibly more than once.
