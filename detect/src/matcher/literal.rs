@@ -111,3 +111,6 @@ fn single(hir: &Hir) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -140,6 +140,72 @@ fn only_rules_with_a_seen_literal_are_tried() {
     assert_eq!(lists.filter(|n| *n > 0).collect::<Vec<_>>(), [1; 500]);
 }
 
+/// Literals with the same length, edges and middle have one hash.
+#[test]
+fn equality_reads_the_whole_text() {
+    let (one, other) = ("abcdefgh12345678ijklmnop", "abcdefgh1_345678ijklmnop");
+    check_item(Some("a"), text(Shape::Equals, one), json!({ "a": other }), false);
+    check_item(Some("a"), text(Shape::Equals, other), json!({ "a": other }), true);
+    let both = [one, other].map(|literal| {
+        rule(vec![item(Some("a"), vec![text(Shape::Equals, literal)])], Expr::Item(ItemId(0)))
+    });
+    assert_eq!(run(&both, &[json!({ "a": one }), json!({ "a": other })], Engine::Fast), [[0], [1]]);
+}
+
+/// How the tests of an item are decided, in the order in which they were met.
+fn decided(field: Option<&str>, test: Test) -> Vec<&'static str> {
+    use super::compile::Atom;
+    let rules = vec![rule(vec![item(field, vec![test])], Expr::Item(ItemId(0)))];
+    let group = Group::new(rules, &candidates, &mut FieldsBuilder::default(), Engine::Fast);
+    let program = super::Program::new(group.rules(), group.bound());
+    let kind = |atom: &Atom| match atom {
+        Atom::Edge(_) => "edge",
+        Atom::Within(_) => "within",
+        Atom::Unsought(..) => "unsought",
+        Atom::Presence(_) => "presence",
+        Atom::Single(..) => "single",
+    };
+    program.atoms.iter().map(kind).collect()
+}
+
+#[test]
+fn what_is_decided_together_and_what_must_be_there_for_the_rest() {
+    let a = Some("a");
+    let regex = |pattern| Test::Regex(Regex::new(pattern, RegexFlags::default()).unwrap());
+    let cased =
+        |text: &str| Test::Text(TextTest { shape: Shape::Equals, text: text.into(), cased: true });
+    let wildcards = Pattern::new([Part::Literal("ab".into()), Part::Any], false);
+    let compare = Test::Compare { op: Comparison::Gt, value: Number::parse("3").unwrap() };
+    for (field, test, expected) in [
+        (a, text(Shape::Equals, ""), &["edge"][..]),
+        (a, text(Shape::Equals, "x"), &["edge"]),
+        (a, text(Shape::StartsWith, "x"), &["edge"]),
+        (a, text(Shape::EndsWith, "x"), &["edge"]),
+        (a, text(Shape::Contains, "x"), &["within"]),
+        (a, number("3"), &["edge"]),
+        (a, number("1e3"), &["edge", "edge"]),
+        (a, Test::Bool(true), &["edge"]),
+        // The literal without which it cannot hold comes first.
+        (a, cased("AbC"), &["edge", "single"]),
+        (a, cased(""), &["presence", "single"]),
+        (a, Test::Pattern(wildcards), &["edge", "single"]),
+        (a, regex("powershell"), &["within", "single"]),
+        (a, regex("."), &["presence", "single"]),
+        (a, compare.clone(), &["presence", "single"]),
+        (a, Test::Null, &["single"]),
+        (a, Test::Exists(true), &["single"]),
+        // Keywords are always there, and are no field.
+        (None, regex("."), &["single"]),
+        (None, regex("powershell"), &["within", "single"]),
+        (None, compare, &["single"]),
+        (None, Test::Null, &[]),
+        (None, Test::Exists(true), &[]),
+    ] {
+        let told = format!("{field:?} {test:?}");
+        assert_eq!(decided(field, test), expected, "{told}");
+    }
+}
+
 const WORDS: [&str; 36] = [
     "a",
     "ab",
