@@ -140,6 +140,23 @@ fn only_rules_with_a_seen_literal_are_tried() {
     assert_eq!(lists.filter(|n| *n > 0).collect::<Vec<_>>(), [1; 500]);
 }
 
+/// A value that is shorter than every substring is passed over: by its length when folded, not as it stands.
+#[test]
+fn short_values_are_passed_over_and_no_others() {
+    let a = Some("a");
+    let contains = |literal: &str| text(Shape::Contains, literal);
+    // Two bytes fold to three, at most.
+    check_item(a, contains("\u{2c65}\u{2c65}"), json!({"a": "\u{23a}\u{23a}"}), true);
+    check_item(a, contains(&"\u{2c65}".repeat(6)), json!({ "a": "\u{23a}".repeat(6) }), true);
+    check_item(a, contains("10"), json!({"a": 10}), true);
+    check_item(a, contains("10"), json!({"a": 9}), false);
+    check_item(a, contains("99"), json!({"a": 99}), true);
+    check_item(a, contains("-70"), json!({"a": -700}), true);
+    check_item(a, contains("-7"), json!({"a": -7}), true);
+    check_item(a, contains("-9223372036854775808"), json!({ "a": i64::MIN }), true);
+    check_item(a, contains("9223372036854775807"), json!({ "a": i64::MAX }), true);
+}
+
 /// Literals with the same length, edges and middle have one hash.
 #[test]
 fn equality_reads_the_whole_text() {
