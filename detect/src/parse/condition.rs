@@ -331,6 +331,9 @@ mod tests {
             let error = parsed(text).unwrap_err();
             assert!(error.starts_with(expected), "{text}: {error}");
         }
+        assert!(parsed(&format!("{}sel_a", "not ".repeat(DEPTH_MAX - 1))).is_ok());
+        let deep = parsed(&format!("{}sel_a", "not ".repeat(DEPTH_MAX))).unwrap_err();
+        assert_eq!(deep, "401: the condition is nested too deeply");
         assert!(parsed(&format!("{}sel_a", "not ".repeat(5000))).is_err());
         assert!(parsed(&"(".repeat(5000)).is_err());
         // 4,999 words, so that `not` makes it as many as may be.
