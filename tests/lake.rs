@@ -182,6 +182,48 @@ fn a_process_keeps_its_lake_in_order_and_may_be_killed_while_it_does() {
 }
 
 #[test]
+fn a_lake_keeps_what_it_is_told_to_keep() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = filled(dir.path(), 2);
+    let config = dir.path().join("m.yaml");
+    let write = |retention: &str| {
+        std::fs::write(
+            &config,
+            format!("lake:\n  dedup_hours: 0\n  url: {}\n{retention}", lake.display()),
+        )
+        .unwrap();
+    };
+    let expire =
+        |more: &[&str]| run(&[&["lake", "expire", "-c", config.to_str().unwrap()], more].concat());
+    write("");
+    let nothing = expire(&[]);
+    assert!(nothing.code != 0 && nothing.err.contains("everything is kept"), "{}", nothing.err);
+    // The events are of 2026-11-20.
+    let held = "  retention: {tables: {aws_cloudtrail: 1}, hold: [{reason: a case, to: \"2026-11-20\"}]}\n";
+    write(held);
+    assert!(expire(&[]).out.contains("took out 0 files"));
+    write("  retention: {bytes_max: 0}\n");
+    let foreseen = expire(&["--dry-run"]).out;
+    assert!(foreseen.contains("0 rows because of their age, 20 because"), "{foreseen}");
+    assert_eq!(number(&lake, "select count(*) as n from events"), 20);
+    let path = ok(&["lake", "ls", "--files", "--lake", lake.to_str().unwrap()]).out;
+    assert!(expire(&[]).out.contains("took out 2 files with 20 rows"));
+    assert_eq!(number(&lake, "select count(*) as n from events"), 0);
+    let verified = ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]).out;
+    assert!(verified.contains("20 rows of them removed by retention"), "{verified}");
+    let path = path.lines().next().unwrap();
+    let shown = ok(&["lake", "show", "--lake", lake.to_str().unwrap(), path]).out;
+    assert!(shown.contains("removed   because the lake was too large"), "{shown}");
+    assert_eq!(parquet_files(&lake).len(), 2);
+    ok(&["lake", "collect", "--keep-minutes", "0", "--lake", lake.to_str().unwrap()]);
+    assert_eq!(parquet_files(&lake).len(), 0);
+    ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
+    write("  retention: {days: 0}\n");
+    let refused = run(&["check", "-c", config.to_str().unwrap()]);
+    assert!(refused.code != 0 && refused.err.contains("`days` is at least 1"), "{}", refused.err);
+}
+
+#[test]
 fn compaction_that_makes_no_sense_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let bad = dir.path().join("bad.yaml");

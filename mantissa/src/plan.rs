@@ -62,6 +62,10 @@ pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
         source.build(name).with_context(|| format!("{}source `{name}`", at("")))?;
     }
     check_correlation(&config)?;
+    if let Some(retention) = &config.lake.retention {
+        let at = config.places.at("lake.retention");
+        retention.check().map_err(|e| anyhow::anyhow!("{at}{e}"))?;
+    }
     if let Some(compaction) = &config.lake.compaction {
         let at = config.places.at("lake.compaction");
         compaction.check().map_err(|e| anyhow::anyhow!("{at}{e}"))?;

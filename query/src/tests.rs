@@ -180,6 +180,7 @@ impl Lake {
             positions: None,
             state: None,
             replaced: Vec::new(),
+            removed: Vec::new(),
         };
         let (bytes, hash) = manifest.encode();
         self.previous = Some(hash);

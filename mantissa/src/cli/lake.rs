@@ -56,6 +56,18 @@ pub enum LakeCommand {
         #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
         format: ReportFormat,
     },
+    /// Take out of the lake what `lake.retention` of the configuration does not keep any more. The files
+    /// stay until `collect`.
+    Expire {
+        /// The configuration file.
+        #[arg(short, long, default_value = "mantissa.yaml")]
+        config: std::path::PathBuf,
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
     /// Remove files that were replaced, and those that crashes have left.
     Collect {
         #[command(flatten)]

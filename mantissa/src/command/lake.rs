@@ -1,11 +1,12 @@
-//! `mantissa lake verify|ls|show|du|compact|collect`.
+//! `mantissa lake verify|ls|show|du|compact|expire|collect`.
 
 mod look;
 
 use std::process::ExitCode;
 
+use anyhow::bail;
 use serde::Serialize;
-use sink::lake::{Collected, Compacted, LakeOptions, LakeStore, Upkeep};
+use sink::lake::{Collected, Compacted, Expired, LakeOptions, LakeStore, Upkeep};
 
 use crate::cli::{LakeCommand, ReportFormat};
 use crate::report;
@@ -31,6 +32,9 @@ pub fn run(command: LakeCommand) -> anyhow::Result<ExitCode> {
         }
         LakeCommand::Compact { lake, all, format } => {
             compact(&super::lake_options(&lake)?, all, format)
+        }
+        LakeCommand::Expire { config, dry_run, format } => {
+            expire(&crate::config::load(&config)?.lake, dry_run, format)
         }
         LakeCommand::Collect { lake, dry_run, keep_minutes, format } => {
             collect(&super::lake_options(&lake)?, dry_run, keep_minutes, format)
@@ -81,6 +85,43 @@ fn compacted(done: &Compacted) -> String {
     text
 }
 
+fn expire(options: &LakeOptions, dry_run: bool, format: ReportFormat) -> anyhow::Result<ExitCode> {
+    let Some(retention) = &options.retention else {
+        bail!("the configuration has no `lake.retention`: everything is kept");
+    };
+    retention.check()?;
+    let hours = options.dedup_hours;
+    let expired = super::block_on(async {
+        Ok(match dry_run {
+            true => sink::lake::expirable(&LakeStore::open(options)?, retention, hours).await?,
+            false => Upkeep::open(options).await?.expire(retention, hours).await?,
+        })
+    })?;
+    say(format, &expired, || gone(&expired, dry_run))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn gone(expired: &Expired, dry_run: bool) -> String {
+    let mut text = String::new();
+    for (table, of) in &expired.tables {
+        text.push_str(&format!(
+            "{table:<24} {} - {}: {} rows because of their age, {} because of the lake's size\n",
+            of.from,
+            of.to,
+            report::count(of.rows_by_age),
+            report::count(of.rows_by_size)
+        ));
+    }
+    text.push_str(&format!(
+        "{} {} with {} rows, {}; `mantissa lake collect` makes the room free\n",
+        if dry_run { "would take out" } else { "took out" },
+        report::plural(expired.files, "file", "files"),
+        report::count(expired.rows),
+        report::bytes(expired.bytes)
+    ));
+    text
+}
+
 fn collect(
     options: &LakeOptions,
     dry_run: bool,
@@ -104,7 +145,7 @@ fn collected(found: &Collected, dry_run: bool) -> String {
         }
     }
     text.push_str(&format!(
-        "{} {} that were replaced and {} that no manifest names, {}; {} stay for questions that began before\n",
+        "{} {} that were replaced or taken out and {} that no manifest names, {}; {} stay for questions that began before\n",
         if dry_run { "would remove" } else { "removed" },
         report::plural(found.replaced.len() as u64, "file", "files"),
         found.strays.len(),

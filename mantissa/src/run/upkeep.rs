@@ -1,4 +1,4 @@
-//! Keeps the lake in order while the process runs: compaction, then collection. On a thread of its own,
+//! Keeps the lake in order while the process runs: retention, compaction, collection. On a thread of its own,
 //! because encoding takes the processor for long and must not keep sources and the console waiting.
 //!
 //! It fails quietly: what it did not do it does later, and nothing of the pipeline depends on it.
@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sink::lake::{CompactionOptions, Kind, LakeOptions, Upkeep, collect};
+use sink::lake::{Compacted, Kind, LakeOptions, Upkeep, collect};
 use tokio::sync::oneshot;
 
 use crate::report;
@@ -21,7 +21,9 @@ pub struct Keeping {
 impl Keeping {
     /// Starts it, where the configuration asks for it.
     pub fn start(options: &LakeOptions) -> anyhow::Result<Option<Self>> {
-        let Some(compaction) = options.compaction.clone() else { return Ok(None) };
+        if options.compaction.is_none() && options.retention.is_none() {
+            return Ok(None);
+        }
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -31,7 +33,7 @@ impl Keeping {
         let run = move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = keep(&options, &compaction) => {}
+                    () = keep(&options) => {}
                     _ = stopped => {}
                 }
             });
@@ -51,10 +53,11 @@ impl Keeping {
     }
 }
 
-async fn keep(options: &LakeOptions, compaction: &CompactionOptions) {
+async fn keep(options: &LakeOptions) {
+    let every_s = options.compaction.clone().unwrap_or_default().every_s;
     loop {
-        tokio::time::sleep(Duration::from_secs(compaction.every_s)).await;
-        match once(options, compaction).await {
+        tokio::time::sleep(Duration::from_secs(every_s)).await;
+        match once(options).await {
             Ok(()) => {}
             // Another process of the same lake is at it.
             Err(error) if error.kind() == Kind::Fenced => tracing::debug!("upkeep: {error}"),
@@ -66,18 +69,27 @@ async fn keep(options: &LakeOptions, compaction: &CompactionOptions) {
     }
 }
 
-async fn once(
-    options: &LakeOptions,
-    compaction: &CompactionOptions,
-) -> Result<(), sink::lake::Error> {
+async fn once(options: &LakeOptions) -> Result<(), sink::lake::Error> {
     let mut upkeep = Upkeep::open(options).await?;
-    let done = upkeep.compact(compaction, false).await?;
+    // What goes need not be compacted.
+    if let Some(retention) = &options.retention {
+        let expired = upkeep.expire(retention, options.dedup_hours).await?;
+        if expired.files > 0 {
+            tracing::info!(?expired, "taken out of the lake");
+            metrics::counter!("mantissa_expired_rows_total").increment(expired.rows);
+        }
+    }
+    let done = match &options.compaction {
+        Some(compaction) => upkeep.compact(compaction, false).await?,
+        None => Compacted::default(),
+    };
     if done.epochs > 0 {
         tracing::info!(?done, "compacted");
         metrics::counter!("mantissa_compacted_files_total").increment(done.files_before);
         metrics::counter!("mantissa_compacted_bytes_total").increment(done.bytes_before);
     }
-    let found = collect(options, compaction.keep_us(), true).await?;
+    let keep_us = options.compaction.clone().unwrap_or_default().keep_us();
+    let found = collect(options, keep_us, true).await?;
     let files = found.replaced.len() + found.strays.len();
     if files > 0 {
         tracing::info!(files, bytes = found.bytes, "removed what was replaced");
@@ -89,6 +101,7 @@ async fn once(
 /// Says what the numbers mean, and begins at zero the one that otherwise first shows in trouble.
 pub fn describe() {
     for (name, meaning) in [
+        ("mantissa_expired_rows_total", "Rows that retention has taken out of the lake."),
         ("mantissa_compacted_files_total", "Files that were merged into larger ones."),
         ("mantissa_compacted_bytes_total", "Bytes of files that were merged into larger ones."),
         ("mantissa_collected_files_total", "Files removed because nobody needs them any more."),

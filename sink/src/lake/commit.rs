@@ -22,7 +22,8 @@ use super::encode::Encoded;
 use super::error::{Error, Kind};
 use super::layout;
 use super::manifest::{
-    Checksum, ColumnSpec, Manifest, Replacement, SpanEntry, StateFile, VERSION, VERSION_REPLACING,
+    Checksum, ColumnSpec, Manifest, Removed, Replacement, SpanEntry, StateFile, VERSION,
+    VERSION_REPLACING,
 };
 use super::part::{self, Positions};
 use super::protocol::{ATTEMPTS_MAX, Answer, Failure, Request, Step, pause};
@@ -77,6 +78,7 @@ pub(super) struct Contents {
     pub redriven: Vec<Uid>,
     pub state: StateChange,
     pub replaced: Vec<Replacement>,
+    pub removed: Vec<Removed>,
 }
 
 /// What an epoch does to the lane's state.
@@ -122,8 +124,9 @@ impl Lane {
             part::advance(&mut positions, &contents.spans);
             part::list(&positions)
         });
+        let takes_away = !contents.replaced.is_empty() || !contents.removed.is_empty();
         let manifest = Manifest {
-            version: if contents.replaced.is_empty() { VERSION } else { VERSION_REPLACING },
+            version: if takes_away { VERSION_REPLACING } else { VERSION },
             lane: self.lane.clone(),
             epoch,
             previous: self.hash,
@@ -138,6 +141,7 @@ impl Lane {
             positions,
             state,
             replaced: contents.replaced,
+            removed: contents.removed,
         };
         let (bytes, hash) = manifest.encode();
         Sealed { manifest, bytes: bytes.into(), hash, files: payload, superseded }

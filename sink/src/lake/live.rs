@@ -10,7 +10,7 @@ use event::Uid;
 
 use super::error::{Error, Kind};
 use super::layout;
-use super::manifest::{ColumnSpec, DataFile, Manifest};
+use super::manifest::{ColumnSpec, DataFile, Manifest, Why};
 
 /// A file of the lake with its columns.
 #[derive(Clone, Debug)]
@@ -28,10 +28,18 @@ pub struct LiveFile {
 #[derive(Clone, Debug)]
 pub struct Former {
     pub live: LiveFile,
-    /// Path of the file that has its rows.
-    pub by: Arc<str>,
+    pub end: End,
     /// When that was committed, microseconds since 1970.
     pub at: i64,
+}
+
+/// How a file stopped being part of the lake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The file of this path has its rows.
+    Replaced(Arc<str>),
+    /// Its rows are gone.
+    Removed(Why),
 }
 
 /// The files while manifests are read.
@@ -50,20 +58,23 @@ impl Live {
     /// # Errors
     /// [`Kind::Damaged`] when it replaces what is not there.
     pub(super) fn add(&mut self, lane: &Arc<str>, manifest: Manifest) -> Result<(), Error> {
-        let Manifest { epoch, files, schemas, replaced, redriven, created_at, .. } = manifest;
+        let Manifest { epoch, files, schemas, replaced, removed, redriven, created_at, .. } =
+            manifest;
+        let mut take = |path: &String, end: End| {
+            let place = self.places.remove(path);
+            let Some(live) = place.and_then(|place| self.files[place].take()) else {
+                let manifest = layout::manifest(lane, epoch);
+                let what = format!("the manifest {manifest} takes away {path}, which is not there");
+                return Err(Error::new(Kind::Damaged, what));
+            };
+            self.former.push(Former { live, end, at: created_at });
+            Ok(())
+        };
         for replacement in &replaced {
             let by: Arc<str> = files[replacement.by].path.as_str().into();
-            for path in &replacement.files {
-                let place = self.places.remove(path);
-                let Some(live) = place.and_then(|place| self.files[place].take()) else {
-                    let manifest = layout::manifest(lane, epoch);
-                    let what =
-                        format!("the manifest {manifest} replaces {path}, which is not there");
-                    return Err(Error::new(Kind::Damaged, what));
-                };
-                self.former.push(Former { live, by: by.clone(), at: created_at });
-            }
+            replacement.files.iter().try_for_each(|path| take(path, End::Replaced(by.clone())))?;
         }
+        removed.iter().try_for_each(|removed| take(&removed.path, End::Removed(removed.why)))?;
         let columns: Vec<Arc<[ColumnSpec]>> = schemas
             .into_iter()
             .map(|s| self.schemas.entry(s).or_insert_with_key(|s| s.as_slice().into()).clone())
@@ -87,7 +98,7 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::super::manifest::tests::sample;
-    use super::super::manifest::{Digest, Replacement, VERSION_REPLACING};
+    use super::super::manifest::{Digest, Removed, Replacement, VERSION_REPLACING};
     use super::*;
 
     fn epoch(epoch: u64, path: &str, replaced: &[&str], rewrites: u8) -> Manifest {
@@ -113,11 +124,24 @@ mod tests {
         live.add(&upkeep, epoch(2, "u2", &["u1", "f4"], 2)).unwrap();
         let again = live.add(&upkeep, epoch(3, "u3", &["f1"], 1)).unwrap_err();
         assert_eq!(again.kind(), Kind::Damaged);
-        assert!(again.to_string().contains("replaces f1"), "{again}");
+        assert!(again.to_string().contains("takes away f1"), "{again}");
+        let mut removing = epoch(3, "u3", &[], 0);
+        removing.removed = vec![Removed { path: "f2".into(), why: Why::Age }];
+        live.add(&upkeep, removing.clone()).unwrap();
+        assert!(live.add(&upkeep, removing).is_err(), "it is gone already");
         let (files, former, _) = live.finish();
         let files: Vec<_> = files.iter().map(|f| (f.file.path.as_str(), f.rewrites)).collect();
-        assert_eq!(files, [("f2", 0), ("u2", 2)]);
-        let former: Vec<_> = former.iter().map(|f| (&*f.live.file.path, &*f.by)).collect();
-        assert_eq!(former, [("f1", "u1"), ("f3", "u1"), ("u1", "u2"), ("f4", "u2")]);
+        assert_eq!(files, [("u2", 2), ("u3", 0)]);
+        let by = |path: &str| End::Replaced(path.into());
+        let former: Vec<_> = former.into_iter().map(|f| (f.live.file.path, f.end)).collect();
+        let path = |(path, end): (&str, End)| (path.to_owned(), end);
+        let expected = [
+            ("f1", by("u1")),
+            ("f3", by("u1")),
+            ("u1", by("u2")),
+            ("f4", by("u2")),
+            ("f2", End::Removed(Why::Age)),
+        ];
+        assert_eq!(former, expected.map(path));
     }
 }

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 /// Format version of an epoch that only adds.
 pub const VERSION: u32 = 1;
-/// Format version of an epoch that replaces files: who does not know of that would count rows twice. A
+/// Format version of an epoch that replaces or removes files: who does not know of that would count rows twice. A
 /// reader refuses a greater one.
 pub const VERSION_REPLACING: u32 = 2;
 
@@ -224,6 +224,24 @@ pub struct Replacement {
     pub files: Vec<String>,
 }
 
+/// Why a file was taken out of the lake with its rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// Its hour had been kept as long as the owner wanted.
+    Age,
+    /// The lake had become larger than the owner wanted.
+    Size,
+}
+
+/// A file that is no part of the lake from this epoch on, nor are its rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// From the lake's root.
+    pub path: String,
+    pub why: Why,
+}
+
 /// One epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -256,6 +274,9 @@ pub struct Manifest {
     /// In epochs of the lane [`super::layout::UPKEEP`] only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<Replacement>,
+    /// In epochs of that lane only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<Removed>,
 }
 
 /// Why bytes are not a manifest to be trusted.
@@ -339,7 +360,8 @@ impl Manifest {
                 _ => return wrong(format!("the columns of {}", file.path)),
             }
         }
-        if !self.replaced.is_empty() && self.version < VERSION_REPLACING {
+        let takes_away = !self.replaced.is_empty() || !self.removed.is_empty();
+        if takes_away && self.version < VERSION_REPLACING {
             return wrong("replaced files in a format without them".into());
         }
         let mut by: Vec<usize> = self.replaced.iter().map(|r| r.by).collect();
@@ -399,6 +421,7 @@ pub(super) mod tests {
             positions: None,
             state: None,
             replaced: Vec::new(),
+            removed: Vec::new(),
         }
     }
 
@@ -465,5 +488,10 @@ pub(super) mod tests {
             let decoded = Manifest::decode(&bad.encode().0);
             assert!(matches!(decoded, Err(Damage::Content(_))), "{bad:?}");
         }
+        let removed = vec![Removed { path: "a".into(), why: Why::Size }];
+        let removes = Manifest { removed, version: VERSION_REPLACING, ..sample(1, None) };
+        assert_eq!(Manifest::decode(&removes.encode().0).unwrap().0, removes);
+        let removes = Manifest { version: VERSION, ..removes };
+        assert!(Manifest::decode(&removes.encode().0).is_err());
     }
 }

@@ -41,11 +41,13 @@ pub use commit::StateChange;
 pub use dedup::Window;
 pub use error::{Error, Kind};
 pub use lake::{Committed, Lake, Recovered};
-pub use live::{Former, LiveFile};
-pub use manifest::{ColumnKind, ColumnSpec, DataFile, FileKind, Manifest, StateFile};
+pub use live::{End, Former, LiveFile};
+pub use manifest::{ColumnKind, ColumnSpec, DataFile, FileKind, Manifest, StateFile, Why};
 pub use part::{Part, Positions, Resume, SpanOutcome};
 pub use snapshot::{LaneHead, Snapshot};
 pub use store::{LakeOptions, LakeStore, S3Options};
 pub use tables::{alert_schema, dead_id};
-pub use upkeep::{Collected, Compacted, CompactionOptions, Upkeep, collect};
+pub use upkeep::{
+    Collected, Compacted, CompactionOptions, Expired, RetentionOptions, Upkeep, collect, expirable,
+};
 pub use verify::{Fault, verify};

@@ -83,8 +83,9 @@ struct Seen {
     landed_late: usize,
     took_over: u64,
     states: usize,
-    /// Epochs of upkeep.
+    /// Epochs of upkeep, and files that retention took out.
     upkeep: u64,
+    removed: usize,
     milliseconds: u64,
 }
 
@@ -151,7 +152,7 @@ fn run(seed: u64, place: Where, seen: &mut Seen) {
 impl Run {
     /// The lake keeps its promise as it stands.
     fn check(&self) {
-        let (upto, _) = oracle(&self.world.objects());
+        let (upto, _) = oracle(&self.world.objects(), &self.world.archive);
         assert!(upto >= self.told.0, "told {}, in the lake {upto}", self.told.0);
     }
 
@@ -236,7 +237,7 @@ impl Run {
         let upkeep = upkeep.expect("a lane can be opened").0;
         self.check();
         let objects = self.world.objects();
-        let (upto, files) = oracle(&objects);
+        let (upto, files) = oracle(&objects, &self.world.archive);
         assert_eq!(lane.positions.get(&key()).map_or(0, |r| r.upto), upto);
         let is_state = |p: &String| layout::parse_state(p).is_some();
         let states: Vec<_> = objects.keys().filter(|p| is_state(p)).collect();
@@ -255,6 +256,7 @@ impl Run {
         seen.states += states.len();
         seen.epochs += lane.head;
         seen.upkeep += upkeep.head;
+        seen.removed += oracle::removed(&objects);
         seen.power_cuts += self.world.power_cuts;
         seen.landed_late += self.world.landed_late.len();
         seen.took_over += u64::from(swept.took_over);
@@ -314,6 +316,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stored_twice() {
     assert!(seen.epochs > 3_000 && seen.crashes > 1_000, "{seen:?}");
     assert!(seen.ended > 100 && seen.landed_late > 50 && seen.took_over > 20, "{seen:?}");
     assert!(seen.states > 100 && seen.power_cuts > 100 && seen.upkeep > 200, "{seen:?}");
+    assert!(seen.removed > 20, "{seen:?}");
 }
 
 fn next_epoch(lane: &Lane) -> super::commit::Sealed {

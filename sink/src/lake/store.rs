@@ -15,7 +15,7 @@ use url::Url;
 
 use super::error::{Error, Kind};
 use super::local::{self, LocalStore};
-use super::upkeep::CompactionOptions;
+use super::upkeep::{CompactionOptions, RetentionOptions};
 
 /// The lake: where it is, and how often it is written.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -39,6 +39,8 @@ pub struct LakeOptions {
     pub dedup_entries_max: usize,
     /// Makes big files of small ones while the process runs. Without it the process does not.
     pub compaction: Option<CompactionOptions>,
+    /// How long what is kept. Without it everything stays.
+    pub retention: Option<RetentionOptions>,
 }
 
 impl Default for LakeOptions {
@@ -53,6 +55,7 @@ impl Default for LakeOptions {
             dedup_hours: 24,
             dedup_entries_max: 2_000_000,
             compaction: None,
+            retention: None,
         }
     }
 }

@@ -12,17 +12,20 @@ mod merge;
 mod options;
 pub(super) mod plan;
 pub(super) mod replace;
+pub(super) mod retention;
 mod upload;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 
-use super::commit::Lane;
+use super::commit::{Commit, Contents, Lane};
 use super::encode::FileHead;
 use super::error::{Error, Kind};
-use super::lake::{now_us, perform_all, recover};
+use super::lake::{drive, now_us, perform_all, recover};
 use super::layout;
+use super::live::LiveFile;
+use super::manifest::{Removed, Why};
 use super::snapshot::Snapshot;
 use super::store::{LakeOptions, LakeStore};
 
@@ -31,6 +34,10 @@ pub(super) use digest::Digester;
 pub use options::CompactionOptions;
 use plan::{Job, Partition};
 use replace::{Next, Replace};
+pub use retention::RetentionOptions;
+
+/// Files that one epoch removes: a manifest stays small.
+const REMOVED_MAX: usize = 10_000;
 
 /// Whoever keeps a lake in order. One at a time.
 #[derive(Debug)]
@@ -96,6 +103,39 @@ impl Upkeep {
         }
     }
 
+    /// Takes out of the lake what has been kept long enough; what arrived in the last `dedup_hours` stays,
+    /// so that it is known when it comes again. The files stay until they are collected.
+    ///
+    /// # Errors
+    /// As [`Upkeep::compact`].
+    pub async fn expire(
+        &mut self,
+        options: &RetentionOptions,
+        dedup_hours: u32,
+    ) -> Result<Expired, Error> {
+        let snapshot = Snapshot::read(&self.at.store, &self.at.root).await?;
+        let since = known_since(dedup_hours);
+        let gone = retention::expired(&snapshot.files, options, since, now_us());
+        let expired = Expired::of(&gone);
+        for gone in gone.chunks(REMOVED_MAX) {
+            let path = |live: &LiveFile| live.file.path.clone();
+            let removed = gone.iter().map(|(live, why)| Removed { path: path(live), why: *why });
+            let contents = Contents { removed: removed.collect(), ..Contents::default() };
+            self.take_new_name();
+            let sealed = self.lane.seal(contents, Vec::new(), now_us());
+            let mut commit = Commit::new(sealed);
+            drive(&self.at, |answers| commit.step(answers)).await?;
+            self.lane.committed(&commit.sealed.manifest, commit.sealed.hash);
+        }
+        Ok(expired)
+    }
+
+    /// A name of its own for every attempt: what an earlier one has sent may still arrive.
+    fn take_new_name(&mut self) {
+        let nonce = RandomState::new().hash_one((std::process::id(), now_us()));
+        self.lane.writer = format!("{:08x}", nonce as u32);
+    }
+
     /// One epoch.
     async fn replace(
         &mut self,
@@ -103,8 +143,7 @@ impl Upkeep {
         done: &mut Compacted,
         failed: &mut HashSet<Partition>,
     ) -> Result<(), Error> {
-        let nonce = RandomState::new().hash_one((std::process::id(), now_us()));
-        self.lane.writer = format!("{:08x}", nonce as u32);
+        self.take_new_name();
         let mut replace = Replace::new(&self.lane, jobs);
         let mut answers = Vec::new();
         let sealed = loop {
@@ -154,6 +193,67 @@ async fn build(
         });
     }
     Ok(built)
+}
+
+/// What retention takes out of the lake.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Expired {
+    pub files: u64,
+    pub rows: u64,
+    pub bytes: u64,
+    pub tables: BTreeMap<String, ExpiredTable>,
+}
+
+/// Of one table, because of its age and because the lake is too large.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ExpiredTable {
+    /// The first and the last hour, `2026-03-01T09`.
+    pub from: String,
+    pub to: String,
+    pub rows_by_age: u64,
+    pub rows_by_size: u64,
+}
+
+impl Expired {
+    fn of(gone: &[(&LiveFile, Why)]) -> Self {
+        let mut expired = Self::default();
+        for (live, why) in gone {
+            let file = &live.file;
+            expired.files += 1;
+            expired.rows += file.rows;
+            expired.bytes += file.bytes;
+            let hour = format!("{}T{:02}", file.dt, file.hr);
+            let table = expired.tables.entry(file.table.clone()).or_default();
+            if table.from.is_empty() || hour < table.from {
+                table.from.clone_from(&hour);
+            }
+            table.to = hour.max(std::mem::take(&mut table.to));
+            *match why {
+                Why::Age => &mut table.rows_by_age,
+                Why::Size => &mut table.rows_by_size,
+            } += file.rows;
+        }
+        expired
+    }
+}
+
+/// What [`Upkeep::expire`] would take out now.
+///
+/// # Errors
+/// [`Kind::Store`], [`Kind::Damaged`].
+pub async fn expirable(
+    at: &LakeStore,
+    options: &RetentionOptions,
+    dedup_hours: u32,
+) -> Result<Expired, Error> {
+    let snapshot = Snapshot::read(&at.store, &at.root).await?;
+    let since = known_since(dedup_hours);
+    Ok(Expired::of(&retention::expired(&snapshot.files, options, since, now_us())))
+}
+
+/// Identities of what arrived since then are remembered, microseconds.
+fn known_since(dedup_hours: u32) -> i64 {
+    now_us().saturating_sub(i64::from(dedup_hours) * 3_600_000_000)
 }
 
 impl Compacted {

@@ -32,10 +32,19 @@ struct Known {
     file: DataFile,
     /// It has the column `dedup_key`.
     keyed: bool,
-    /// A later epoch has its rows in another file; it may be there for readers, or not.
-    replaced: bool,
+    state: State,
     /// What the rows must add up to, of a file that replaced others.
     digest: Option<Digest>,
+}
+
+/// What became of a file. Only a live one must be there; the others may be, for readers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Live,
+    /// A later epoch has its rows in another file.
+    Replaced,
+    /// A later epoch has taken it out of the lake with its rows.
+    Removed,
 }
 
 /// Checks the lake; `deep` reads every byte of it.
@@ -65,7 +74,8 @@ pub async fn verify(at: &LakeStore, deep: bool) -> Result<Report, Error> {
     let mut readable = Vec::new();
     for (path, known) in files {
         match objects.remove(&path) {
-            _ if known.replaced => report.replaced(&known.file),
+            _ if known.state == State::Replaced => report.replaced(&known.file),
+            _ if known.state == State::Removed => report.removed(&known.file),
             None => report.file_problem(Fault::MissingFile, &known.file, "is missing"),
             Some(size) if size != known.file.bytes => {
                 let what = format!("has {size} bytes instead of {}", known.file.bytes);
@@ -290,16 +300,10 @@ fn check_replaced(
         let by = &manifest.files[replacement.by];
         let (mut rows, mut whole) = (0, true);
         for file in &replacement.files {
-            let Some(known) = files.get_mut(file).filter(|known| !known.replaced) else {
+            let Some(known) = take(path, file, State::Replaced, is_blind, report, files) else {
                 whole = false;
-                // It may be of an epoch whose manifest cannot be read, which is said already.
-                if !is_blind {
-                    let what = format!("the manifest {path} replaces {file}, which is not there");
-                    report.problem(Fault::Overlap, path, what);
-                }
                 continue;
             };
-            known.replaced = true;
             rows += known.file.rows;
             let old = &known.file;
             let place = (&old.table, old.kind, &old.dt, old.hr);
@@ -310,6 +314,35 @@ fn check_replaced(
         if whole && rows != by.rows {
             let what = format!("replaces files of {rows} rows");
             report.file_problem(Fault::Unbalanced, by, &what);
+        }
+    }
+    for removed in &manifest.removed {
+        take(path, &removed.path, State::Removed, is_blind, report, files);
+    }
+}
+
+/// Takes a live file away; once.
+fn take<'a>(
+    manifest: &str,
+    file: &str,
+    state: State,
+    is_blind: bool,
+    report: &mut Report,
+    files: &'a mut BTreeMap<String, Known>,
+) -> Option<&'a Known> {
+    let known = files.get_mut(file).filter(|known| known.state == State::Live);
+    match known {
+        Some(known) => {
+            known.state = state;
+            Some(known)
+        }
+        None => {
+            // It may be of an epoch whose manifest cannot be read, which is said already.
+            if !is_blind {
+                let what = format!("the manifest {manifest} takes away {file}, which is not there");
+                report.problem(Fault::Overlap, manifest, what);
+            }
+            None
         }
     }
 }
@@ -327,7 +360,7 @@ fn add_files(
         report.file(&file);
         let path = file.path.clone();
         let lane = lane.to_owned();
-        let known = Known { lane, epoch, file, keyed, replaced: false, digest };
+        let known = Known { lane, epoch, file, keyed, state: State::Live, digest };
         if let Some(twice) = files.insert(path, known) {
             report.file_problem(Fault::Overlap, &twice.file, "is in two epochs");
         }

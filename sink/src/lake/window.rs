@@ -67,25 +67,25 @@ pub(super) fn moved(files: Vec<DataFile>, replaced: &[Replaced]) -> Vec<DataFile
     if planted!(ReplacedForgotten) {
         return files;
     }
-    let mut by: HashMap<&str, &DataFile> = HashMap::new();
+    let mut by: HashMap<&str, Option<&DataFile>> = HashMap::new();
     for Replaced { file, files } in replaced {
-        by.extend(files.iter().map(|path| (path.as_str(), file)));
+        by.extend(files.iter().map(|path| (path.as_str(), file.as_ref())));
     }
     let mut seen = HashSet::new();
-    let now = files.into_iter().map(|mut file| {
+    let now = files.into_iter().filter_map(|mut file| {
         // What replaced it may have been replaced in turn; a chain of them has no circle.
         while let Some(newer) = by.get(file.path.as_str()) {
-            file = (*newer).clone();
+            file = (*newer)?.clone();
         }
-        file
+        Some(file)
     });
     now.filter(|file| seen.insert(file.path.clone())).collect()
 }
 
-/// A file of upkeep and those that it replaced.
+/// A file of upkeep and those that it replaced; none where they were removed with their rows.
 #[derive(Clone, Debug)]
 pub(super) struct Replaced {
-    pub file: DataFile,
+    pub file: Option<DataFile>,
     pub files: Vec<String>,
 }
 
@@ -170,7 +170,12 @@ impl Recent {
                 return Ok(());
             }
             for Replacement { by, files, .. } in manifest.replaced {
-                self.replaced.push(Replaced { file: manifest.files[by].clone(), files });
+                let file = Some(manifest.files[by].clone());
+                self.replaced.push(Replaced { file, files });
+            }
+            let files: Vec<String> = manifest.removed.into_iter().map(|r| r.path).collect();
+            if !files.is_empty() {
+                self.replaced.push(Replaced { file: None, files });
             }
             let schemas = &manifest.schemas;
             let keyed = |f: &DataFile| {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use event::Timestamp;
 use serde::Serialize;
-use sink::lake::{Former, LakeOptions, LakeStore, LiveFile, Snapshot};
+use sink::lake::{End, Former, LakeOptions, LakeStore, LiveFile, Snapshot, Why};
 
 use crate::cli::ReportFormat;
 use crate::report;
@@ -108,11 +108,14 @@ struct Shown<'a> {
     columns: BTreeMap<&'a str, u64>,
     /// The files whose rows it has.
     replaces: Vec<&'a str>,
-    /// The file that has its rows now, and when that was committed.
+    /// The file that has its rows now.
     #[serde(skip_serializing_if = "Option::is_none")]
     replaced_by: Option<&'a str>,
+    /// Or why its rows are gone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    replaced_at: Option<String>,
+    removed: Option<Why>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
 }
 
 pub(super) fn show(
@@ -126,7 +129,13 @@ pub(super) fn show(
     let Some(live) = live.or(former.map(|former| &former.live)) else {
         bail!("no manifest names {path}; `mantissa lake ls --files` lists the files of the lake");
     };
-    let replaces = snapshot.former.iter().filter(|former| &*former.by == path);
+    let is_of = |former: &&Former| matches!(&former.end, End::Replaced(by) if &**by == path);
+    let replaces = snapshot.former.iter().filter(is_of);
+    let (replaced_by, removed) = match former.map(|former| &former.end) {
+        Some(End::Replaced(by)) => (Some(&**by), None),
+        Some(End::Removed(why)) => (None, Some(*why)),
+        None => (None, None),
+    };
     let columns = live.columns.iter().zip(&live.file.column_bytes);
     let shown = Shown {
         lane: &live.lane,
@@ -135,8 +144,9 @@ pub(super) fn show(
         rewrites: live.rewrites,
         columns: columns.map(|(column, bytes)| (column.name.as_str(), *bytes)).collect(),
         replaces: replaces.map(|former| former.live.file.path.as_str()).collect(),
-        replaced_by: former.map(|former| &*former.by),
-        replaced_at: former.map(|former| Timestamp::from_micros(former.at).to_string()),
+        replaced_by,
+        removed,
+        until: former.map(|former| Timestamp::from_micros(former.at).to_string()),
     };
     say(format, &shown, || text(&shown, former))?;
     Ok(ExitCode::SUCCESS)
@@ -163,11 +173,13 @@ fn text(shown: &Shown<'_>, former: Option<&Former>) -> String {
         shown.lane
     );
     if let Some(former) = former {
-        text.push_str(&format!(
-            "  replaced  by {} at {}: it is no part of the lake any more\n",
-            former.by,
-            at(former.at)
-        ));
+        let how = match &former.end {
+            End::Replaced(by) => format!("replaced  by {by}"),
+            End::Removed(Why::Age) => "removed   because of its age".to_owned(),
+            End::Removed(Why::Size) => "removed   because the lake was too large".to_owned(),
+        };
+        let when = at(former.at);
+        text.push_str(&format!("  {how} at {when}: it is no part of the lake any more\n"));
     }
     for path in &shown.replaces {
         text.push_str(&format!("  has       the rows of {path}\n"));
@@ -213,7 +225,7 @@ pub(super) fn usage(
             usages.iter().map(|usage| of_table(usage, table.is_some())).collect();
         if waiting > 0 && table.is_none() {
             text.push_str(&format!(
-                "{} were in files that are replaced: `mantissa lake collect` removes those\n",
+                "{} were in files that are replaced or taken out: `mantissa lake collect` removes those\n",
                 report::bytes(waiting)
             ));
         }

@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::commit::Lane;
+use super::super::commit::{Commit, Contents, Lane};
 use super::super::encode::Encoded;
 use super::super::error::Kind;
 use super::super::layout;
-use super::super::live::{Live, LiveFile};
-use super::super::manifest::{Checksum, DataFile, Digest, Manifest};
+use super::super::live::{Former, Live, LiveFile};
+use super::super::manifest::{Checksum, DataFile, Digest, Manifest, Removed};
 use super::super::protocol::{Answer, Request, Step};
 use super::super::recovery::Recovery;
 use super::super::snapshot::{LaneHead, Snapshot};
-use super::super::upkeep::CompactionOptions;
 use super::super::upkeep::collect::{Useless, Verdict};
 use super::super::upkeep::plan;
 use super::super::upkeep::replace::{Merged, Next, Replace};
+use super::super::upkeep::retention;
+use super::super::upkeep::{CompactionOptions, RetentionOptions};
 use super::Random;
 use super::writer::{Move, Told, identity, numbers};
 
@@ -25,6 +26,9 @@ use super::writer::{Move, Told, identity, numbers};
 const KEEP_MS: u64 = 600_000;
 /// How long a question may take.
 const READ_MS_MAX: u64 = KEEP_MS / 2;
+
+/// An event is repeated after so many others at most: a repetition may be repeated, seldom often.
+const REPEATED_MAX: i64 = 60;
 
 /// Reads the manifests as [`Snapshot::read`] does.
 #[derive(Default)]
@@ -89,6 +93,8 @@ enum Keeping {
     Replacing(Box<Replace>),
     /// The inputs are read, job by job.
     Reading(Box<Replace>),
+    /// Files are taken out of the lake.
+    Expiring(Box<Commit>),
     /// The new files are put.
     Putting(Box<Replace>, Vec<Option<Merged>>),
     /// What says that files are useless becomes durable.
@@ -138,6 +144,21 @@ impl Keeper {
                 Step::Done(Some(snapshot)) => self.decide(&snapshot, now, random),
             },
             Keeping::Replacing(replace) => self.replace(replace, answers),
+            Keeping::Expiring(mut commit) => match commit.step(answers) {
+                Step::Do(requests) => {
+                    self.doing = Keeping::Expiring(commit);
+                    Move::Do(requests)
+                }
+                Step::Done(Ok(())) => {
+                    let (manifest, hash) = (&commit.sealed.manifest, commit.sealed.hash);
+                    self.lane.as_mut().expect("it is open").committed(manifest, hash);
+                    Move::Sleep(60_000)
+                }
+                Step::Done(Err(error)) => {
+                    assert!(matches!(error.kind(), Kind::Store | Kind::Fenced), "{error}");
+                    Move::End
+                }
+            },
             Keeping::Reading(replace) => self.read(replace, answers, now),
             Keeping::Putting(mut replace, built) => {
                 let failed = answers.iter().any(|a| matches!(a, Answer::Failed(_)));
@@ -176,6 +197,9 @@ impl Keeper {
             self.doing = Keeping::Syncing(Box::new(useless));
             return Move::Do(requests);
         }
+        if random.percent(15) && !snapshot.files.is_empty() {
+            return self.expire(snapshot, now, random);
+        }
         let options = CompactionOptions::default();
         let mut jobs = plan::jobs(&snapshot.files, &options, true, now);
         for job in &mut jobs {
@@ -188,6 +212,29 @@ impl Keeper {
         self.attempts += 1;
         lane.writer = format!("{:04x}{:04x}", self.n, self.attempts);
         self.doing = Keeping::Replacing(Box::new(Replace::new(lane, jobs)));
+        Move::Sleep(0)
+    }
+
+    /// The oldest go because the lake is too large, except those whose events can be repeated still.
+    fn expire(&mut self, snapshot: &Snapshot, now: i64, random: &mut Random) -> Move {
+        let newest = snapshot.files.iter().map(|live| live.file.max_time).max().unwrap_or(0);
+        let is_old = |live: &&LiveFile| live.file.max_time < newest - REPEATED_MAX;
+        let old: Vec<LiveFile> = snapshot.files.iter().filter(is_old).cloned().collect();
+        let bytes: u64 = old.iter().map(|live| live.file.bytes).sum();
+        let bytes_max = Some(random.below(bytes as usize + 1) as u64);
+        let options = RetentionOptions { bytes_max, ..RetentionOptions::default() };
+        let gone = retention::expired(&old, &options, i64::MAX, now);
+        if gone.is_empty() {
+            return Move::Sleep(60_000);
+        }
+        let path = |live: &LiveFile| live.file.path.clone();
+        let removed = gone.iter().map(|(live, why)| Removed { path: path(live), why: *why });
+        let contents = Contents { removed: removed.collect(), ..Contents::default() };
+        let lane = self.lane.as_mut().expect("it is open");
+        self.attempts += 1;
+        lane.writer = format!("{:04x}{:04x}", self.n, self.attempts);
+        let sealed = lane.seal(contents, Vec::new(), now);
+        self.doing = Keeping::Expiring(Box::new(Commit::new(sealed)));
         Move::Sleep(0)
     }
 
@@ -242,9 +289,12 @@ impl Keeper {
                 ids.sort_unstable();
                 let text: Vec<String> = ids.iter().map(u64::to_string).collect();
                 let bytes = Bytes::from(text.join(" "));
+                let times = job.times();
                 let file = DataFile {
                     path: head.path.clone(),
                     rows: ids.len() as u64,
+                    min_time: times.min_time,
+                    max_time: times.max_time,
                     bytes: bytes.len() as u64,
                     checksum: Checksum::of(&bytes),
                     ..job.inputs[0].file.clone()
@@ -261,7 +311,8 @@ impl Keeper {
 
 enum Asking {
     Looking(Look),
-    Reading(BTreeSet<u64>, Vec<LiveFile>),
+    /// What was found, the files to read, and whether retention has taken some out.
+    Reading(BTreeSet<u64>, Vec<LiveFile>, bool),
 }
 
 /// Somebody with a question: sees the lake of one moment, and finds every file of it.
@@ -286,12 +337,14 @@ impl Reader {
                 Step::Do(requests) => Move::Do(requests),
                 Step::Done(None) => Move::End,
                 Step::Done(Some(snapshot)) => {
-                    self.doing = Asking::Reading(BTreeSet::new(), snapshot.files);
+                    let removed = |f: &Former| matches!(f.end, super::super::End::Removed(_));
+                    let expired = snapshot.former.iter().any(removed);
+                    self.doing = Asking::Reading(BTreeSet::new(), snapshot.files, expired);
                     // It thinks about its plan.
                     Move::Sleep(60_000)
                 }
             },
-            Asking::Reading(found, files) => {
+            Asking::Reading(found, files, expired) => {
                 for answer in answers {
                     let Answer::Bytes(bytes) = answer else { panic!("a reader misses a file") };
                     for id in numbers(&bytes) {
@@ -301,7 +354,9 @@ impl Reader {
                 let rest = files.split_off(files.len().min(3));
                 let now = std::mem::replace(files, rest);
                 if now.is_empty() {
-                    is_a_moment(found, self.told);
+                    if !*expired {
+                        is_a_moment(found, self.told);
+                    }
                     return Move::End;
                 }
                 Move::Do(now.into_iter().map(|l| Request::Get { path: l.file.path }).collect())

@@ -12,9 +12,13 @@ use super::writer::{identity, numbers};
 
 /// Reads the lake as the promise describes it. Returns how far it goes and the files it names; of the
 /// states only the newest.
-pub(super) fn oracle(objects: &BTreeMap<String, Bytes>) -> (u64, BTreeSet<String>) {
+pub(super) fn oracle(
+    objects: &BTreeMap<String, Bytes>,
+    archive: &BTreeMap<String, Bytes>,
+) -> (u64, BTreeSet<String>) {
     let (mut upto, mut expected) = (0, Vec::new());
     let mut newest: Option<(StateFile, u64)> = None;
+    let mut gone = HashSet::new();
     let (mut seen, mut live, mut names) = (HashSet::new(), Live::default(), BTreeSet::new());
     for manifest in chain(objects, "main") {
         let mut rows = 0;
@@ -39,6 +43,9 @@ pub(super) fn oracle(objects: &BTreeMap<String, Bytes>) -> (u64, BTreeSet<String
     }
     for manifest in chain(objects, layout::UPKEEP) {
         assert!(manifest.spans.is_empty());
+        for removed in &manifest.removed {
+            gone.extend(numbers(&archive[&removed.path]));
+        }
         live.add(&layout::UPKEEP.into(), manifest).expect("what is replaced is there");
     }
     let (mut ids, mut files) = (Vec::new(), BTreeSet::new());
@@ -50,6 +57,7 @@ pub(super) fn oracle(objects: &BTreeMap<String, Bytes>) -> (u64, BTreeSet<String
         files.insert(file.path);
     }
     ids.sort_unstable();
+    expected.retain(|id| !gone.contains(id));
     assert_eq!(ids, expected, "records lost or doubled");
     files.extend(newest.map(|(state, upto)| check_state(objects, state, upto)));
     (upto, files)
@@ -72,7 +80,14 @@ fn chain(objects: &BTreeMap<String, Bytes>, lane: &str) -> Vec<Manifest> {
 /// Files that were replaced; they may be there.
 pub(super) fn former(objects: &BTreeMap<String, Bytes>) -> BTreeSet<String> {
     let replaced = chain(objects, layout::UPKEEP).into_iter().flat_map(|m| m.replaced);
-    replaced.flat_map(|replacement| replacement.files).collect()
+    let removed = chain(objects, layout::UPKEEP).into_iter().flat_map(|m| m.removed);
+    let removed = removed.map(|removed| removed.path);
+    replaced.flat_map(|replacement| replacement.files).chain(removed).collect()
+}
+
+/// How many files retention has taken out.
+pub(super) fn removed(objects: &BTreeMap<String, Bytes>) -> usize {
+    chain(objects, layout::UPKEEP).iter().map(|manifest| manifest.removed.len()).sum()
 }
 
 fn check_state(objects: &BTreeMap<String, Bytes>, state: StateFile, upto: u64) -> String {

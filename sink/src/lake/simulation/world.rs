@@ -28,6 +28,8 @@ pub(super) struct World {
     pub(super) faults: usize,
     /// Nearly all do until then.
     outage_until: u64,
+    /// All data files that anybody ever put, also those that are gone.
+    pub(super) archive: BTreeMap<String, Bytes>,
     /// Milliseconds since the world began.
     pub(super) now: u64,
     pub(super) power_cuts: u64,
@@ -67,6 +69,11 @@ impl World {
 
     /// Does a request.
     pub(super) fn apply(&mut self, access: &Access, request: &Request) -> Answer {
+        if let Request::Put { path, bytes, .. } = request
+            && path.ends_with(".parquet")
+        {
+            self.archive.insert(path.clone(), bytes.clone());
+        }
         match access {
             Some(folder) => in_folder(folder, request),
             None => in_bucket(&mut self.bucket, request),
@@ -89,7 +96,8 @@ impl World {
         match (&self.disk, random.below(3)) {
             (Some(disk), _) => {
                 disk.plug(Plug::FailsOnce(random.below(9) as u32));
-                let answer = in_folder(access.as_ref().expect("it is a folder"), request);
+                let disk = disk.clone();
+                let answer = self.apply(access, request);
                 disk.plug(Plug::Works);
                 return answer;
             }
@@ -113,7 +121,8 @@ impl World {
             (_, 0) => {}
             (Some(disk), _) => {
                 disk.plug(Plug::Pulled(random.below(12) as u32));
-                drop(in_folder(access.as_ref().expect("it is a folder"), request));
+                let disk = disk.clone();
+                drop(self.apply(access, request));
                 disk.plug(Plug::Works);
             }
             (None, 1) => drop(self.apply(access, request)),

@@ -239,12 +239,15 @@ fn position(lane: &Lane) -> u64 {
     lane.positions.get(&key()).map_or(0, |resume| resume.upto)
 }
 
+/// How far back the provider repeats itself.
+const NEAR: usize = 6;
+
 /// The identity of record `n`: the provider gives some events a second time.
 pub(super) fn identity(n: u64) -> u64 {
     let mut random = Random(n);
     match n {
         2.. if random.percent(15) => {
-            identity(n - 1 - random.below((n as usize - 1).min(30)) as u64)
+            identity(n - 1 - random.below((n as usize - 1).min(NEAR)) as u64)
         }
         _ => n,
     }
@@ -265,11 +268,13 @@ pub(super) fn epoch(lane: &Lane, seen: &mut HashSet<u64>, now: i64, random: &mut
         (after + 1..=after + count).filter(|id| seen.insert(identity(*id))).collect();
     let mut namer = Namer::new(&lane.lane, lane.head + 1, &lane.writer);
     let encoded = (0..files).filter_map(|n| {
-        let ids = stored.iter().filter(|id| **id as usize % files == n);
-        let ids: Vec<String> = ids.map(u64::to_string).collect();
+        let ids = stored.iter().copied().filter(|id| *id as usize % files == n);
+        let ids: Vec<u64> = ids.collect();
         let columns = [ColumnSpec { name: "dedup_key".into(), kind: ColumnKind::Text }].into();
         let head = namer.head("t", FileKind::Events, Hour(0), columns);
-        (!ids.is_empty()).then(|| file(head, ids.len() as u64, ids.join(" ").into()))
+        let times = (*ids.first()?, *ids.last()?);
+        let texts: Vec<String> = ids.iter().map(u64::to_string).collect();
+        Some(file(head, ids.len() as u64, times, texts.join(" ").into()))
     });
     let span = SpanEntry {
         source: "s".into(),
@@ -293,7 +298,8 @@ pub(super) fn epoch(lane: &Lane, seen: &mut HashSet<u64>, now: i64, random: &mut
     lane.seal(contents, encoded.collect(), now)
 }
 
-fn file(head: FileHead, rows: u64, bytes: Bytes) -> Encoded {
+/// The numbers of the records are their times.
+fn file(head: FileHead, rows: u64, times: (u64, u64), bytes: Bytes) -> Encoded {
     let columns: Arc<[ColumnSpec]> = head.columns;
     let (dt, hr) = head.hour.dt_hr();
     let file = DataFile {
@@ -305,8 +311,8 @@ fn file(head: FileHead, rows: u64, bytes: Bytes) -> Encoded {
         rows,
         bytes: bytes.len() as u64,
         checksum: Checksum::of(&bytes),
-        min_time: 0,
-        max_time: 0,
+        min_time: times.0 as i64,
+        max_time: times.1 as i64,
         min_ingest: 0,
         max_ingest: 0,
         schema: 0,

@@ -20,7 +20,7 @@ use super::super::store::{LakeOptions, LakeStore};
 /// What was removed, or would be.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Collected {
-    /// Paths from the lake's root.
+    /// Files that were replaced or removed; paths from the lake's root.
     pub replaced: Vec<String>,
     /// Files that no manifest names.
     pub strays: Vec<String>,

@@ -212,3 +212,38 @@ async fn rows_are_sorted_by_time_over_files_that_overlap() {
     new.sort_unstable();
     assert_eq!((old.len(), old == new), (18_000, true));
 }
+
+#[tokio::test]
+async fn what_has_been_kept_long_enough_is_gone_and_accounted_for() {
+    let (folder, lake) = filled(4).await;
+    let folder = folder.path();
+    compact(folder).await;
+    let everything = RetentionOptions { bytes_max: Some(0), ..RetentionOptions::default() };
+    let at = LakeStore::open(&options(folder)).unwrap();
+    let before = snapshot(folder).await;
+    let events: u64 = before.table("aws_cloudtrail").map(|live| live.file.rows).sum();
+    let foreseen = expirable(&at, &everything, 0).await.unwrap();
+    assert_eq!((foreseen.rows, foreseen.tables["aws_cloudtrail"].rows_by_size), (events, events));
+    assert_eq!(snapshot(folder).await.files.len(), before.files.len(), "it was only foreseen");
+    let mut upkeep = Upkeep::open(&options(folder)).await.unwrap();
+    assert_eq!(upkeep.expire(&everything, 24).await.unwrap(), Expired::default());
+    assert_eq!(upkeep.expire(&everything, 0).await.unwrap(), foreseen);
+    assert_eq!(upkeep.expire(&everything, 0).await.unwrap(), Expired::default());
+    drop(upkeep);
+    for _ in 0..2 {
+        let after = snapshot(folder).await;
+        assert!(after.tables().into_keys().eq(["dead_letters"]));
+        let report = report(folder, true).await;
+        assert!(report.ok && report.notes.is_empty(), "{report}");
+        assert_eq!((report.removed_rows, report.totals.stored), (72, 72));
+        assert!(report.to_string().contains("72 rows of them removed by retention"), "{report}");
+        collect(&options(folder), 0, true).await.unwrap();
+    }
+    assert_eq!(on_disk(folder), snapshot(folder).await.files.len());
+    // The lane goes on where it was.
+    drop(lake);
+    let (mut lake, recovered) = Lake::open(&options(folder)).await.unwrap();
+    assert_eq!((recovered.next_epoch, recovered.window.len()), (5, 0));
+    lake.commit(vec![part("p", 80, 90)]).await.unwrap();
+    assert!(report(folder, true).await.ok);
+}

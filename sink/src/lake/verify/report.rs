@@ -83,6 +83,10 @@ pub struct Report {
     pub bytes: u64,
     /// Files whose rows are in others now. They are not in the numbers above.
     pub replaced_files: u64,
+    /// Files and rows that retention has taken out. They are not in the numbers above either, but in the
+    /// totals: they were stored.
+    pub removed_files: u64,
+    pub removed_rows: u64,
     pub totals: Totals,
     pub partitions: Vec<PartitionTotals>,
     pub problem_count: u64,
@@ -105,6 +109,8 @@ impl Report {
             rows: 0,
             bytes: 0,
             replaced_files: 0,
+            removed_files: 0,
+            removed_rows: 0,
             totals: Totals::default(),
             partitions: Vec::new(),
             problem_count: 0,
@@ -158,12 +164,22 @@ impl Report {
         self.bytes += file.bytes;
     }
 
-    /// Takes back what [`Report::file`] has added.
     pub(super) fn replaced(&mut self, file: &DataFile) {
+        self.take_back(file);
+        self.replaced_files += 1;
+    }
+
+    pub(super) fn removed(&mut self, file: &DataFile) {
+        self.take_back(file);
+        self.removed_files += 1;
+        self.removed_rows += file.rows;
+    }
+
+    /// Undoes [`Report::file`].
+    fn take_back(&mut self, file: &DataFile) {
         self.files -= 1;
         self.rows -= file.rows;
         self.bytes -= file.bytes;
-        self.replaced_files += 1;
     }
 
     pub(super) fn span(&mut self, span: &SpanEntry) {
@@ -200,12 +216,16 @@ impl fmt::Display for Report {
                 f,
                 "The lake {} is whole: {received} records received = {stored} stored + {duplicates} \
                  duplicates + {dead} dead + {dropped} dropped by policy, from {} source partitions \
-                 without gap or overlap, in {} epochs and {} files ({} bytes); {}.",
+                 without gap or overlap, in {} epochs and {} files ({} bytes){}; {}.",
                 self.lake,
                 self.partitions.len(),
                 self.epochs,
                 self.files,
                 self.bytes,
+                match self.removed_rows {
+                    0 => String::new(),
+                    rows => format!(", {rows} rows of them removed by retention since"),
+                },
                 if self.deep {
                     "every byte was read"
                 } else {
