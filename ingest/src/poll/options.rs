@@ -77,7 +77,7 @@ impl Default for PollOptions {
             answer_bytes_max: 64 << 20,
             record_bytes_max: RECORD_BYTES_MAX,
             requests_at_once_max: 4,
-            seen_max: 2_000_000,
+            seen_max: 1_000_000,
         }
     }
 }

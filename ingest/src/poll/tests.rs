@@ -7,11 +7,16 @@ mod vendors;
 mod wire;
 mod world;
 
+use parking_lot::Mutex;
+
+use super::Connectors;
 use drive::{FAULTS, Fault, MISTAKES, Mistake, Outcome, Run, Scenario};
 use vendors::Vendor;
 
+const DAYS: i64 = 1;
+
 fn days() -> i64 {
-    std::env::var("MANTISSA_POLL_DAYS").ok().and_then(|days| days.parse().ok()).unwrap_or(1)
+    std::env::var("MANTISSA_POLL_DAYS").ok().and_then(|days| days.parse().ok()).unwrap_or(DAYS)
 }
 
 fn judge(scenario: Scenario) -> Outcome {
@@ -29,13 +34,45 @@ fn judge(scenario: Scenario) -> Outcome {
 }
 
 fn every_fault(vendor: Vendor) {
+    let connector = vendor.connector();
+    let mut row = format!("| `{connector}` |");
     for (n, fault) in FAULTS.into_iter().enumerate() {
+        let (mut arrived, mut due, mut crashes) = (0, 0, 0);
         let seeds = if fault == Fault::All { 3 } else { 1 };
         for seed in n as u64..n as u64 + seeds {
-            let outcome = judge(Scenario { vendor, fault, days: days(), per_hour: 60, seed });
-            let is_fatal = matches!(fault, Fault::Crash | Fault::CrashOften);
-            assert!(!is_fatal || outcome.crashes > 0, "nothing crashed");
+            let scenario = Scenario { vendor, connector, fault, days: days(), per_hour: 60, seed };
+            let outcome = judge(scenario);
+            (arrived, due) = (arrived + outcome.arrived, due + outcome.due);
+            crashes += outcome.crashes;
         }
+        let is_fatal = matches!(fault, Fault::Crash | Fault::CrashOften);
+        assert!(!is_fatal || crashes > 0, "nothing crashed");
+        row += &format!(" {arrived} of {due} |");
+    }
+    if days() == DAYS {
+        record(&row);
+    }
+}
+
+/// Compares a row with the published table; `UPDATE=1` writes it there.
+fn record(row: &str) {
+    static FILE: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = FILE.lock();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/poll-conformance.md");
+    let text = std::fs::read_to_string(path).expect("the table is there");
+    let (head, table) = text.split_once("\n| connector |").expect("it has a table");
+    let titles: String = FAULTS.iter().map(|fault| format!(" {} |", fault.title())).collect();
+    let lines = format!("|---|{}", "--:|".repeat(FAULTS.len()));
+    let key = |row: &str| row.split('|').nth(1).map(str::to_owned);
+    let mut rows: Vec<&str> = table.lines().skip(2).collect();
+    rows.retain(|other| key(other) != key(row));
+    rows.push(row);
+    rows.sort_unstable();
+    let now = format!("{head}\n| connector |{titles}\n{lines}\n{}\n", rows.join("\n"));
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, now).expect("the table can be written");
+    } else {
+        assert!(text == now, "{path} is not what the tests show; UPDATE=1 writes it: {row}");
     }
 }
 
@@ -43,8 +80,9 @@ fn every_fault(vendor: Vendor) {
 /// prove nothing.
 #[test]
 fn classic_mistakes_are_caught() {
+    let (vendor, connector) = (Vendor::Slack, "slack.audit");
     let scenario =
-        |fault, seed, per_hour| Scenario { vendor: Vendor::Slack, fault, days: 1, per_hour, seed };
+        |fault, seed, per_hour| Scenario { vendor, connector, fault, days: 1, per_hour, seed };
     for mistake in MISTAKES {
         let per_hour = if mistake == Mistake::SmallMemory { 400 } else { 60 };
         let caught = (0..4).find(|seed| {
@@ -54,6 +92,33 @@ fn classic_mistakes_are_caught() {
         });
         let seed = caught.unwrap_or_else(|| panic!("{mistake:?} was not caught"));
         judge(scenario(mistake.fault(), seed, per_hour));
+    }
+}
+
+/// Those that differ from another connector of their vendor by a path and by names.
+#[test]
+fn sibling_connectors_are_read_exactly_once() {
+    for (vendor, connector) in [
+        (Vendor::Entra, "entra.audit"),
+        (Vendor::OnePassword, "onepassword.itemusage"),
+        (Vendor::OnePassword, "onepassword.audit"),
+        (Vendor::Duo, "duo.activity"),
+        (Vendor::Duo, "duo.telephony"),
+    ] {
+        for seed in 0..2 {
+            let fault = Fault::All;
+            judge(Scenario { vendor, connector, fault, days: days(), per_hour: 40, seed });
+        }
+    }
+}
+
+#[test]
+fn every_connector_is_tested() {
+    let text = include_str!("tests.rs");
+    let vendors = include_str!("tests/vendors.rs");
+    for connector in Connectors::builtin().all() {
+        let name = format!("\"{}\"", connector.name);
+        assert!(text.contains(&name) || vendors.contains(&name), "{name} is not simulated");
     }
 }
 

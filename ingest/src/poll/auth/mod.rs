@@ -141,7 +141,7 @@ impl Auth {
             let said: Vec<&str> = words.iter().filter_map(|w| body[*w].as_str()).collect();
             return Err(match said.is_empty() {
                 true => format!("no token, but status {}", reply.status),
-                false => format!("no token: {}", said.join(": ")),
+                false => format!("no token: {}", event::shown::line(&said.join(": "))),
             });
         };
         let seconds = body["expires_in"].as_i64();

@@ -64,6 +64,8 @@ pub(super) const FAULTS: [Fault; 13] = [
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scenario {
     pub vendor: Vendor,
+    /// One of the vendor's connectors.
+    pub connector: &'static str,
     pub fault: Fault,
     pub days: i64,
     pub per_hour: u64,
@@ -114,6 +116,27 @@ pub(super) const MISTAKES: [Mistake; 12] = [
     Mistake::OwnClock,
 ];
 
+impl Fault {
+    /// As a column of a table.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Timeout => "no answer",
+            Self::ServerError => "5xx",
+            Self::Limited => "told to wait",
+            Self::Html => "web page, status 200",
+            Self::Truncated => "cut off",
+            Self::WrongJson => "other JSON",
+            Self::TokenExpired => "token revoked",
+            Self::Redirect => "redirect",
+            Self::Skew => "wrong clock",
+            Self::Crash => "crash",
+            Self::CrashOften => "crash at every second request",
+            Self::All => "all together",
+        }
+    }
+}
+
 impl Mistake {
     /// The fault that brings it to light; some need none.
     pub fn fault(self) -> Fault {
@@ -151,6 +174,7 @@ pub(super) struct Outcome {
     pub twice: usize,
     pub over_limit: u64,
     pub arrived: usize,
+    pub due: usize,
     /// Listings of what could not be fetched.
     pub dead: usize,
     pub crashes: u64,
@@ -225,9 +249,9 @@ pub(super) struct Run {
 
 impl Run {
     pub fn new(scenario: Scenario, mistake: Option<Mistake>) -> Self {
-        let Scenario { vendor, days, per_hour, seed, fault } = scenario;
+        let Scenario { vendor, connector, days, per_hour, seed, fault } = scenario;
         let events = events(days, per_hour, vendor.lateness(), seed);
-        let mut connector = builtin(vendor, if seed.is_multiple_of(2) { 20 } else { 1_000 });
+        let mut connector = builtin(connector, if seed.is_multiple_of(2) { 20 } else { 1_000 });
         if let Some(mistake) = mistake {
             mistake.spoil(&mut connector);
         }
@@ -481,6 +505,7 @@ impl Run {
         }
         let is_due = |event: &&Event| event.time_ms >= self.start_ms;
         for event in self.api.events.iter().filter(is_due) {
+            self.outcome.due += 1;
             if by_id.get(&event.id()) != Some(&1) {
                 let late = (event.shown_ms - event.time_ms) / SECOND;
                 self.outcome.missing.push(format!(
@@ -495,9 +520,9 @@ impl Run {
     }
 }
 
-/// The vendor's connector, with small pages if the vendor has a choice.
-pub(super) fn builtin(vendor: Vendor, limit: u32) -> Connector {
-    let connector = Connectors::builtin().get(vendor.connector()).expect("it is built in");
+/// A connector, with small pages if the vendor has a choice.
+pub(super) fn builtin(name: &str, limit: u32) -> Connector {
+    let connector = Connectors::builtin().get(name).expect("it is built in");
     let limit = connector.limit.min(limit);
     Connector { limit, ..(*connector).clone() }
 }

@@ -12,7 +12,8 @@ use crate::poll::allowance::Allowance;
 use crate::poll::session::Step;
 
 fn run(vendor: Vendor, days: i64) -> Run {
-    Run::new(Scenario { vendor, fault: Fault::None, days, per_hour: 20, seed: 3 }, None)
+    let connector = vendor.connector();
+    Run::new(Scenario { vendor, connector, fault: Fault::None, days, per_hour: 20, seed: 3 }, None)
 }
 
 #[test]
@@ -101,7 +102,7 @@ fn broken_content_holds_nothing_up_and_becomes_a_dead_letter() {
 
 #[test]
 fn two_sources_of_one_credential_share_its_limit() {
-    let connector = Arc::new(builtin(Vendor::Entra, 20));
+    let connector = Arc::new(builtin("entra.signin", 20));
     let lateness = Vendor::Entra.lateness();
     let mut api = Api::new(Vendor::Entra, events(1, 60, lateness, 5), 6);
     let limits = &connector.limits;

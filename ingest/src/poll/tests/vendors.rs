@@ -282,13 +282,16 @@ impl Api {
                 json!({"_document_id": id, "@timestamp": ms, "created_at": ms - 86_400_000, "action": "git.clone"})
             }
             Vendor::Slack => json!({"id": id, "date_create": ms / 1_000, "action": "user_login"}),
-            Vendor::Duo => json!({"txid": id, "timestamp": ms / 1_000, "result": "success"}),
+            Vendor::Duo => json!({
+                "txid": id, "timestamp": ms / 1_000, "result": "success",
+                "activity_id": id, "telephony_id": id, "ts": time,
+            }),
             Vendor::Google => json!({
                 "kind": "admin#reports#activity",
                 "id": {"time": time, "uniqueQualifier": id, "applicationName": "login", "customerId": "C1"},
                 "events": [{"name": "login_success"}, {"name": "2sv"}],
             }),
-            Vendor::Entra => json!({"id": id, "createdDateTime": time}),
+            Vendor::Entra => json!({"id": id, "createdDateTime": time, "activityDateTime": time}),
             Vendor::GitLab => json!({"id": event.number, "created_at": time, "x": id}),
             Vendor::OnePassword => {
                 json!({"uuid": id, "timestamp": Form::Rfc3339S.write(ms), "category": "success"})
@@ -396,6 +399,7 @@ impl Api {
     fn duo(&mut self, request: &Request, now_ms: i64) -> Reply {
         let query = query(request);
         assert_eq!(query["sort"], "ts:asc");
+        let is_auth = request.url.ends_with("/authentication");
         let limit: usize = query["limit"].parse().unwrap();
         assert!(limit <= 1_000, "Duo gives at most 1000");
         let (from, to) = (query["mintime"].parse().unwrap(), query["maxtime"].parse().unwrap());
@@ -416,13 +420,17 @@ impl Api {
         let next = match (more, some.last()) {
             (true, Some(last)) => {
                 let last = &self.events[*last];
-                json!([last.time_ms.to_string(), last.id()])
+                let (ts, id) = (last.time_ms.to_string(), last.id());
+                if is_auth { json!([ts, id]) } else { json!(format!("{ts},{id}")) }
             }
             _ => Value::Null,
         };
         let records = array(self.records(some));
         ok_bytes(wrap(
-            "{\"stat\":\"OK\",\"response\":{\"authlogs\":",
+            &format!(
+                "{{\"stat\":\"OK\",\"response\":{{\"{}\":",
+                if is_auth { "authlogs" } else { "items" }
+            ),
             records,
             &format!(",\"metadata\":{{\"next_offset\":{next}}}}}}}"),
         ))
@@ -481,7 +489,9 @@ impl Api {
         assert!(limit <= 1_000);
         let words: Vec<&str> = filter.split(' ').collect();
         let [field, "ge", from, "and", again, "lt", to] = words[..] else { panic!("{filter}") };
-        assert!(field == "createdDateTime" && again == field);
+        let is_audit = request.url.ends_with("/directoryAudits");
+        let known = if is_audit { "activityDateTime" } else { "createdDateTime" };
+        assert!(field == known && again == field);
         let (from, to) = (Form::Rfc3339.read(from).unwrap(), Form::Rfc3339.read(to).unwrap());
         let mut found = self.within(from, to, false, now_ms);
         found.reverse();
@@ -492,10 +502,11 @@ impl Api {
         }
         let (some, more) = self.take(&found, offset, limit);
         let (records, count) = (array(self.records(some)), some.len());
+        let path = request.host_and_path().1;
         let next = more.then(|| {
             let token = self.give_token(&filter, offset + count);
             let token = crate::poll::request::encode(&token);
-            format!(",\"@odata.nextLink\":\"https://graph.microsoft.com/v1.0/auditLogs/signIns?$skiptoken={token}\"")
+            format!(",\"@odata.nextLink\":\"https://graph.microsoft.com{path}?$skiptoken={token}\"")
         });
         ok_bytes(wrap("{\"value\":", records, &format!("{}}}", next.unwrap_or_default())))
     }
