@@ -1,7 +1,7 @@
 //! All log types by name: those that come with the program and the user's own.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use include_dir::{Dir, include_dir};
 
@@ -11,21 +11,41 @@ use crate::mapping::Mapping;
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/log_types");
 
-/// Log types by name. Cheap to clone.
+/// Log types by name. Cheap to clone. A built-in log type is compiled when it is first asked for: a
+/// process reads a few of them.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    by_name: BTreeMap<String, Arc<Mapping>>,
+    by_name: BTreeMap<String, Arc<Entry>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Of a built-in log type.
+    text: &'static str,
+    mapping: OnceLock<Arc<Mapping>>,
+}
+
+impl Entry {
+    /// # Panics
+    /// When a built-in file is wrong, which the tests of this crate exclude.
+    fn mapping(&self, name: &str) -> &Arc<Mapping> {
+        self.mapping.get_or_init(|| {
+            let mapping = check::compile(name, self.text);
+            let error =
+                |errors: Vec<MappingError>| format!("a built-in log type is wrong: {}", errors[0]);
+            Arc::new(mapping.map_err(error).unwrap_or_else(|text| panic!("{text}")))
+        })
+    }
 }
 
 impl Catalog {
     /// The log types that come with the program.
-    ///
-    /// # Panics
-    /// When one of their files is wrong, which the tests of this crate exclude.
     pub fn builtin() -> Self {
-        let files = builtin_files();
-        let catalog = Self::default().with_files(files);
-        catalog.unwrap_or_else(|errors| panic!("a built-in log type is wrong: {}", errors[0]))
+        let entry = |(name, text): (String, &'static str)| {
+            let name = name.strip_suffix(".yml").unwrap_or(&name).to_owned();
+            (name, Arc::new(Entry { text, mapping: OnceLock::new() }))
+        };
+        Self { by_name: builtin_files().map(entry).collect() }
     }
 
     /// Adds log types from the text of their files, each with the name that errors call it by. A
@@ -42,7 +62,8 @@ impl Catalog {
             match check::compile(name.as_ref(), text.as_ref()) {
                 Ok(mapping) => {
                     let log_type = mapping.log_type().as_str().to_owned();
-                    self.by_name.insert(log_type, Arc::new(mapping));
+                    let mapping = OnceLock::from(Arc::new(mapping));
+                    self.by_name.insert(log_type, Arc::new(Entry { text: "", mapping }));
                 }
                 Err(found) => errors.extend(found),
             }
@@ -52,12 +73,12 @@ impl Catalog {
 
     /// The log type with this name.
     pub fn get(&self, name: &str) -> Option<Arc<Mapping>> {
-        self.by_name.get(name).cloned()
+        self.by_name.get(name).map(|entry| Arc::clone(entry.mapping(name)))
     }
 
     /// All log types in alphabetical order of their names.
     pub fn by_name(&self) -> impl Iterator<Item = &Arc<Mapping>> {
-        self.by_name.values()
+        self.by_name.iter().map(|(name, entry)| entry.mapping(name))
     }
 
     /// All names in alphabetical order.
