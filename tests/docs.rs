@@ -137,6 +137,11 @@ fn the_page_about_the_lake_works() {
 }
 
 #[test]
+fn the_page_about_log_types_works() {
+    assert_eq!(follow("docs/log-types.md"), 1);
+}
+
+#[test]
 fn the_guide_to_questions_works() {
     assert_eq!(follow("docs/query.md"), 3);
 }

@@ -16,7 +16,8 @@ fn a_field_is_looked_for_in_every_form_of_delivery() {
     let guardduty =
         ["detail.service.count", "service.count", "detail.Service.Count", "Service.Count"];
     candidates("aws.guardduty", "service.count", &guardduty);
-    candidates("k8s.audit", "verb", &["verb"]);
+    candidates("k8s.audit", "verb", &["properties.log.verb", "verb"]);
+    candidates("slack.audit", "entity.type", &["entity.type"]);
     let wrapped = [
         "data.data.protoPayload.methodName",
         "data.protoPayload.methodName",
