@@ -213,16 +213,17 @@ impl Scanner {
 }
 
 /// Whether a finding lies in a pseudonym or hangs on it by nothing or one joining character. Such
-/// a finding was refused when the pseudonym was still the value it stands for.
+/// a finding was refused when the pseudonym was still the value it stands for; only a private key
+/// never is, because it may stand behind anything.
 fn clings(bytes: &[u8], span: Span, kept: Span) -> bool {
     let joined = |from: usize, to: usize| match to.checked_sub(from) {
         Some(0) => true,
         Some(1) => matches!(bytes[from], b'-' | b'.' | b'/' | b'_' | b'+' | b':' | b'@'),
         _ => false,
     };
-    (kept.start <= span.start && span.end <= kept.end)
-        || joined(kept.end, span.start)
-        || joined(span.end, kept.start)
+    let inside = kept.start <= span.start && span.end <= kept.end;
+    let hangs = joined(kept.end, span.start) || joined(span.end, kept.start);
+    inside || (hangs && span.kind != Kind::PrivateKey)
 }
 
 /// The form of a value that its pseudonym is made from, so that spellings of one value agree.

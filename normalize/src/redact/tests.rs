@@ -207,6 +207,9 @@ fn tokens() {
         "a [PRIVATE_KEY] b",
     );
     check("-----BEGIN PRIVATE KEY-----\nMIIB", "[PRIVATE_KEY]");
+    let behind =
+        "[EMAIL:ABCDEF]-----BEGIN PRIVATE KEY-----alice@example.com:Bearer abcdefgh12345678";
+    check(behind, "[EMAIL][PRIVATE_KEY]");
     for text in [
         "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
         "Bearer error=invalid_token and bearer authentication_required",
