@@ -33,7 +33,10 @@ const PAGES_MAX: u32 = 100_000;
 /// A stretch that is being read.
 #[derive(Debug)]
 struct Reading {
+    /// As it is asked for, the same on every page.
     stretch: Stretch,
+    /// How far the cursor may move when all of it was read.
+    upto_ms: i64,
     next: Option<String>,
     pages: u32,
     began_ms: i64,
@@ -170,6 +173,7 @@ impl Poller {
             };
             self.reading = Some(Reading {
                 stretch,
+                upto_ms: stretch.to_ms,
                 next: None,
                 pages: 0,
                 began_ms: now_ms,
@@ -284,6 +288,10 @@ impl Poller {
                 words
             }
             Verdict::Denied(words) => {
+                // What is old may need another licence: it must not hold up what is new.
+                if self.asked == Asked::Page {
+                    self.reading = None;
+                }
                 self.due_ms = now_ms + DENIED_MS;
                 words
             }
@@ -373,7 +381,7 @@ impl Poller {
             // By now the vendor's clock is known: what has not settled by it is not done.
             if let (Pass::First, Some(rule)) = (reading.stretch.pass, self.window()) {
                 let settled = reading.began_ms.min(now_ms) - rule.settle_ms;
-                reading.stretch.to_ms = reading.stretch.to_ms.min(settled.max(self.cursor.done_ms));
+                reading.upto_ms = reading.upto_ms.min(settled.max(self.cursor.done_ms));
             }
         }
         let mut fresh = self.fresh(std::mem::take(&mut page.records), Some(reading.stretch.pass));
@@ -408,7 +416,7 @@ impl Poller {
         if reading.is_incomplete && !self.cursor.comes_again(reading.stretch.pass) {
             return;
         }
-        self.cursor.finish(reading.stretch);
+        self.cursor.finish(Stretch { to_ms: reading.upto_ms, ..reading.stretch });
         if reading.stretch.pass == Pass::First {
             let Some(rule) = self.window() else { return };
             // While it is behind the next window follows at once.

@@ -1,6 +1,7 @@
 //! The conformance of the engine and of every connector: each against its vendor's documented behaviour,
 //! under every fault, with a virtual clock. `MANTISSA_POLL_DAYS` makes the days more.
 
+mod configured;
 mod drive;
 mod edges;
 mod vendors;

@@ -61,6 +61,15 @@ fn what_is_denied_is_told_and_read_when_it_is_granted() {
 }
 
 #[test]
+fn what_may_not_be_read_again_does_not_hold_up_what_is_new() {
+    let mut run = run(Vendor::Entra, 1);
+    run.api.kept_ms = 5 * HOUR;
+    run.run_until(START + DAY, true);
+    let lag_ms = run.now_ms - run.done_ms();
+    assert!(lag_ms < 30 * MINUTE, "the cursor waits for {lag_ms} ms");
+}
+
+#[test]
 fn a_page_token_that_is_no_longer_good_costs_its_window_and_nothing_else() {
     for vendor in [Vendor::Slack, Vendor::Google, Vendor::Entra] {
         let mut run = run(vendor, 1);

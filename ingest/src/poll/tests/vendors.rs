@@ -98,6 +98,8 @@ pub(super) struct Api {
     pub shrinks: bool,
     /// Content of Office 365 that cannot be had: its number, and the status.
     pub broken_blob: Option<(i64, u16)>,
+    /// Sign-ins that are older need another licence.
+    pub kept_ms: i64,
 }
 
 impl Api {
@@ -119,6 +121,7 @@ impl Api {
             subscribed: false,
             shrinks: true,
             broken_blob: None,
+            kept_ms: i64::MAX,
         }
     }
 
@@ -441,12 +444,14 @@ impl Api {
         let limit: usize = query["maxResults"].parse().unwrap();
         assert!(limit <= 1_000);
         let time = |name: &str| Form::Rfc3339.read(&query[name]).expect("RFC 3339");
+        // A page token is good with the very parameters that it was given for.
+        let window = format!("{}..{}", query["startTime"], query["endTime"]);
         let mut found = self.within(time("startTime"), time("endTime"), true, now_ms);
         found.reverse();
         let offset = match query.get("pageToken") {
             None => 0,
             Some(token) => match self.tokens.get(token) {
-                Some((window, offset)) if *window == query["startTime"] => *offset,
+                Some((given, offset)) if *given == window => *offset,
                 _ => {
                     return error(
                         400,
@@ -458,7 +463,7 @@ impl Api {
         };
         let (some, more) = self.take(&found, offset, limit);
         let (records, count) = (self.records(some), some.len());
-        let next = more.then(|| self.give_token(&query["startTime"], offset + count));
+        let next = more.then(|| self.give_token(&window, offset + count));
         let next =
             next.map(|next| format!(",\"nextPageToken\":{}", json!(next))).unwrap_or_default();
         if records.is_empty() {
@@ -493,6 +498,10 @@ impl Api {
         let known = if is_audit { "activityDateTime" } else { "createdDateTime" };
         assert!(field == known && again == field);
         let (from, to) = (Form::Rfc3339.read(from).unwrap(), Form::Rfc3339.read(to).unwrap());
+        if now_ms - from > self.kept_ms {
+            let code = "Authentication_RequestFromNonPremiumTenantOrB2CTenant";
+            return error(403, json!({"error": {"code": code}}).to_string());
+        }
         let mut found = self.within(from, to, false, now_ms);
         found.reverse();
         // Equal queries do not give equal answers: some are missing at times.
