@@ -157,6 +157,19 @@ fn short_values_are_passed_over_and_no_others() {
     check_item(a, contains("9223372036854775807"), json!({ "a": i64::MAX }), true);
 }
 
+/// A look at the whole record decides nothing where folding could, be it in what was escaped or in what was not,
+/// nor about what a number spells.
+#[test]
+fn keywords_that_the_record_does_not_hold_as_written() {
+    let keyword = || text(Shape::Contains, "monkey");
+    check_item(None, keyword(), json!({"a": "mon\u{212a}ey", "b": "é\n"}), true);
+    check_item(None, keyword(), json!({"a": "mon\u{212a}ey\n", "b": "é"}), true);
+    check_item(None, keyword(), json!({"a": "mon\u{212a}ey"}), true);
+    check_item(None, keyword(), json!({"a": "mon", "b": "key"}), false);
+    // Written as `1e22`: the record does not hold the text that the number has.
+    check_item(None, text(Shape::Contains, "0000000"), json!({"a": 1e22}), true);
+}
+
 /// Literals with the same length, edges and middle have one hash.
 #[test]
 fn equality_reads_the_whole_text() {
