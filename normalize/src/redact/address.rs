@@ -66,14 +66,21 @@ fn encoded_prefix(local: &[u8]) -> usize {
     escape.map_or(0, |i| i + 3)
 }
 
-/// Length of the longest front of `text` that is a domain with a plausible top level.
+/// Length of the longest front of `text` that is a domain with a plausible top level, behind which
+/// a dash may join something else (`example.com-203`).
 fn domain_len(text: &str) -> Option<usize> {
     let mut domain = text;
     loop {
         domain = domain.trim_end_matches(['.', '-']);
         let (front, last) = domain.rsplit_once('.')?;
-        if top_level(last) && front.split('.').all(label) {
-            return Some(domain.len());
+        if front.split('.').all(label) {
+            if top_level(last) {
+                return Some(domain.len());
+            }
+            let head = last.split('-').next().filter(|head| top_level(head));
+            if let Some(head) = head {
+                return Some(front.len() + 1 + head.len());
+            }
         }
         domain = front;
     }
@@ -239,16 +246,18 @@ pub(super) fn ipv6(text: &str, at: usize, rules: IpRules) -> (Option<Span>, usiz
         }
         end -= 1;
     }
-    let body = &text[start..end];
-    let usable = plausible_v6(body)
-        && opens(bytes, start)
-        && !bytes[..start].ends_with(b".")
-        && closes(bytes, end);
-    let span = usable
-        .then(|| body.parse::<Ipv6Addr>().ok())
-        .flatten()
-        .filter(|ip| rules.wants(IpAddr::V6(*ip)))
-        .map(|_| Span { start, end: end + zone_len(&bytes[end..]), kind: Kind::Ip });
+    let address = |end: usize| {
+        let body = &text[start..end];
+        let free = opens(bytes, start) && !bytes[..start].ends_with(b".") && closes(bytes, end);
+        let ip = body.parse::<Ipv6Addr>().ok().filter(|_| free && plausible_v6(body))?;
+        Some((ip, end))
+    };
+    // Behind a dot there may be a port, or a text that has nothing to do with the address.
+    let dot = memchr::memchr(b'.', &bytes[start..end]).map(|n| start + n);
+    let span = address(end)
+        .or_else(|| dot.and_then(address))
+        .filter(|(ip, _)| rules.wants(IpAddr::V6(*ip)))
+        .map(|(_, end)| Span { start, end: end + zone_len(&bytes[end..]), kind: Kind::Ip });
     (span, run_end)
 }
 

@@ -43,6 +43,9 @@ fn emails() {
     check("u=a%40example.com&q=%3Ddave%40example.com", "u=[EMAIL]&q=%3D[EMAIL]");
     check("q%3Deve@example.com", "q%3D[EMAIL]");
     check("ann@xn--bcher-kva.example", "[EMAIL]");
+    check("ann@example.com--203.0.113.9-", "[EMAIL]--[IP]-");
+    check("ann@example.com-2001:db8::1", "[EMAIL]-[IP]");
+    check("2001:db8::1.443 2001:db8::1..203.0.113.9", "[IP].443 [IP]..[IP]");
     for text in [
         "lodash@4.17.21",
         "user@host",
