@@ -148,9 +148,9 @@ impl Poller {
         self.due_ms.max(idle)
     }
 
-    /// The request that is due. `now_ms` is no later than the vendor's own time. `None`: nothing to ask
-    /// for yet, see [`Poller::due_ms`].
-    pub fn request(&mut self, now_ms: i64) -> Option<Request> {
+    /// The request that is due. `now_ms` is no later than the vendor's own time, `latest_ms` no earlier.
+    /// `None`: nothing to ask for yet, see [`Poller::due_ms`].
+    pub fn request(&mut self, now_ms: i64, latest_ms: i64) -> Option<Request> {
         let connector = Arc::clone(&self.setup.connector);
         if !self.is_prepared
             && let Some(prepare) = &connector.prepare
@@ -158,7 +158,7 @@ impl Poller {
             self.asked = Asked::Prepare;
             return Some(self.count(call::request(prepare, &self.values(), &self.setup.base_url)));
         }
-        let oldest_ms = self.oldest_ms(now_ms);
+        let oldest_ms = self.oldest_ms(latest_ms);
         let lost_ms = self.cursor.clamp(oldest_ms);
         if !std::mem::take(&mut self.is_new) {
             self.stats.gap_ms += lost_ms;
@@ -200,10 +200,10 @@ impl Poller {
     }
 
     /// The vendor keeps nothing from before. A tenth of an hour is for what it deletes meanwhile.
-    fn oldest_ms(&self, now_ms: i64) -> i64 {
+    fn oldest_ms(&self, latest_ms: i64) -> i64 {
         const DELETED_MS: i64 = 360_000;
         let keeps_ms = self.setup.connector.retention_ms;
-        keeps_ms.map_or(i64::MIN, |keeps_ms| now_ms - keeps_ms + DELETED_MS)
+        keeps_ms.map_or(i64::MIN, |keeps_ms| latest_ms - keeps_ms + DELETED_MS)
     }
 
     fn choose(&mut self, rule: &WindowRule, now_ms: i64, oldest_ms: i64) -> Option<Stretch> {

@@ -139,7 +139,9 @@ impl Session {
             if self.in_flight[i] || self.pollers[i].due_ms() > safe_ms {
                 continue;
             }
-            let Some(mut request) = self.pollers[i].request(safe_ms) else { continue };
+            let latest_ms = now_ms.max(now_ms + self.skew_ms);
+            let request = self.pollers[i].request(safe_ms, latest_ms);
+            let Some(mut request) = request else { continue };
             let generation = match self.auth.sign(&mut request, now_ms + self.skew_ms) {
                 Ok(generation) => generation,
                 Err(words) => return self.hold_all(now_ms, now_ms + REFUSED_MS, &words),

@@ -41,7 +41,7 @@ pub(super) enum Fault {
     Crash,
     /// At nearly every request.
     CrashOften,
-    /// All of them.
+    /// All of them but the last.
     All,
 }
 
@@ -132,7 +132,7 @@ impl Fault {
             Self::Skew => "wrong clock",
             Self::Crash => "crash",
             Self::CrashOften => "crash at every second request",
-            Self::All => "all together",
+            Self::All => "all but the last together",
         }
     }
 }
@@ -346,7 +346,8 @@ impl Run {
     }
 
     fn dies(&mut self) -> bool {
-        self.is_struck(Fault::Crash, 60) || self.is_struck(Fault::CrashOften, 4)
+        let often = self.scenario.fault == Fault::CrashOften && self.chance.below(4) == 0;
+        often || self.is_struck(Fault::Crash, 60)
     }
 
     fn is_struck(&mut self, fault: Fault, one_in: u64) -> bool {
