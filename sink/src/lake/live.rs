@@ -47,12 +47,18 @@ pub enum End {
 pub(super) struct Live {
     files: Vec<Option<LiveFile>>,
     places: HashMap<String, usize>,
-    former: Vec<Former>,
+    /// When they are wanted: over the years they are many more than the live ones.
+    former: Option<Vec<Former>>,
     schemas: HashMap<Vec<ColumnSpec>, Arc<[ColumnSpec]>>,
     redriven: HashSet<Uid>,
 }
 
 impl Live {
+    /// Keeps also what was part of the lake and is not any more.
+    pub(super) fn with_former() -> Self {
+        Self { former: Some(Vec::new()), ..Self::default() }
+    }
+
     /// Adds what an epoch adds and takes away what it replaces.
     ///
     /// # Errors
@@ -67,7 +73,9 @@ impl Live {
                 let what = format!("the manifest {manifest} takes away {path}, which is not there");
                 return Err(Error::new(Kind::Damaged, what));
             };
-            self.former.push(Former { live, end, at: created_at });
+            if let Some(former) = &mut self.former {
+                former.push(Former { live, end, at: created_at });
+            }
             Ok(())
         };
         for replacement in &replaced {
@@ -91,7 +99,8 @@ impl Live {
 
     /// Live files, former files, and the dead letters that were redriven.
     pub(super) fn finish(self) -> (Vec<LiveFile>, Vec<Former>, HashSet<Uid>) {
-        (self.files.into_iter().flatten().collect(), self.former, self.redriven)
+        let former = self.former.unwrap_or_default();
+        (self.files.into_iter().flatten().collect(), former, self.redriven)
     }
 }
 
@@ -116,7 +125,7 @@ mod tests {
     #[test]
     fn what_is_replaced_is_not_there_and_what_is_not_there_cannot_be_replaced() {
         let (main, upkeep): (Arc<str>, Arc<str>) = ("main".into(), layout::UPKEEP.into());
-        let mut live = Live::default();
+        let mut live = Live::with_former();
         for n in 1..=4 {
             live.add(&main, epoch(n, &format!("f{n}"), &[], 0)).unwrap();
         }

@@ -61,6 +61,8 @@ pub(super) enum Mistake {
     UpkeepUnannounced,
     /// Upkeep removes its files when it does not know whether its manifest is there.
     UpkeepGivesUp,
+    /// Upkeep that gives an epoch up removes the intent although a file may be there.
+    AbandonedForgotten,
     /// A file whose rows were moved stays part of the lake.
     OneNotReplaced,
     /// Replaced files are removed although somebody may be reading them.

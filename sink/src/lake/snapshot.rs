@@ -37,7 +37,8 @@ pub struct LaneHead {
 pub struct Snapshot {
     pub lanes: Vec<LaneHead>,
     pub files: Vec<LiveFile>,
-    /// Files that were replaced. They may be there for readers that began before.
+    /// Files that were part of it, of [`Snapshot::read_all`] only. They may be there for readers that
+    /// began before.
     pub former: Vec<Former>,
     /// Identities of dead letters that were redriven.
     pub redriven: HashSet<Uid>,
@@ -49,7 +50,23 @@ impl Snapshot {
     /// # Errors
     /// [`Kind::Store`], or [`Kind::Damaged`] when a manifest is missing, altered or out of its chain.
     pub async fn read(store: &Arc<dyn ObjectStore>, root: &Path) -> Result<Self, Error> {
-        let (mut snapshot, mut live) = (Self::default(), Live::default());
+        Self::read_into(Live::default(), store, root).await
+    }
+
+    /// As [`Snapshot::read`], with the files that are no part of the lake any more.
+    ///
+    /// # Errors
+    /// As [`Snapshot::read`].
+    pub async fn read_all(store: &Arc<dyn ObjectStore>, root: &Path) -> Result<Self, Error> {
+        Self::read_into(Live::with_former(), store, root).await
+    }
+
+    async fn read_into(
+        mut live: Live,
+        store: &Arc<dyn ObjectStore>,
+        root: &Path,
+    ) -> Result<Self, Error> {
+        let mut snapshot = Self::default();
         // First the list of what was replaced, then what it was: so that it cannot name files that came
         // after the rest was listed.
         let upkeep = list_epochs(store, root, layout::UPKEEP).await?;

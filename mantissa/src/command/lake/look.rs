@@ -16,7 +16,7 @@ use super::say;
 fn snapshot(options: &LakeOptions) -> anyhow::Result<Snapshot> {
     super::super::block_on(async {
         let at = LakeStore::open(options)?;
-        Ok(Snapshot::read(&at.store, &at.root).await?)
+        Ok(Snapshot::read_all(&at.store, &at.root).await?)
     })
 }
 

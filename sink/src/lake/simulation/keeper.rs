@@ -66,7 +66,7 @@ impl Look {
     }
 
     fn read(&self, answers: Vec<Answer>) -> Snapshot {
-        let (mut live, mut heads) = (Live::default(), BTreeMap::new());
+        let (mut live, mut heads) = (Live::with_former(), BTreeMap::new());
         for (path, answer) in self.asked.iter().zip(answers) {
             let Answer::Bytes(bytes) = answer else { panic!("{path} is listed and missing") };
             let (manifest, hash) = Manifest::decode(&bytes).expect("a manifest is whole");
@@ -197,7 +197,7 @@ impl Keeper {
             self.doing = Keeping::Syncing(Box::new(useless));
             return Move::Do(requests);
         }
-        if random.percent(15) && !snapshot.files.is_empty() {
+        if random.percent(25) && !snapshot.files.is_empty() {
             return self.expire(snapshot, now, random);
         }
         let options = CompactionOptions::default();

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures::TryStreamExt;
-use object_store::{ObjectMeta, ObjectStore};
+use object_store::ObjectStore;
 
 use super::super::error::{Error, Kind};
 use super::super::lake::{now_us, perform};
@@ -40,14 +40,13 @@ pub async fn collect(
     really: bool,
 ) -> Result<Collected, Error> {
     let at = &LakeStore::open_to_change(options)?;
-    let snapshot = Snapshot::read(&at.store, &at.root).await?;
+    let snapshot = Snapshot::read_all(&at.store, &at.root).await?;
     let failed = |e| Error::caused(Kind::Store, format!("the lake {} cannot be listed", at.url), e);
-    let objects: Vec<ObjectMeta> =
-        at.store.list(Some(&at.root)).try_collect().await.map_err(failed)?;
     let before = now_us().saturating_sub(keep_us);
     let mut found = Collected::default();
     let useless = Useless::of(&snapshot, before);
-    for meta in objects {
+    let mut objects = at.store.list(Some(&at.root));
+    while let Some(meta) = objects.try_next().await.map_err(failed)? {
         let Some(path) = layout::relative(&at.root, &meta.location) else { continue };
         let is_old = meta.last_modified.timestamp_micros() <= before;
         match useless.judge(&path, is_old) {

@@ -6,20 +6,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::io::Cursor;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, new_null_array};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::ObjectStoreExt;
 use parquet::arrow::AsyncArrowWriter;
-use parquet::arrow::async_reader::{
-    AsyncFileReader, ParquetRecordBatchStream, ParquetRecordBatchStreamBuilder,
-};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
 
 use super::super::arrays;
 use super::super::encode::{self, Encoded, FileHead};
@@ -27,7 +21,7 @@ use super::super::error::{Error, Kind};
 use super::super::layout;
 use super::super::live::LiveFile;
 use super::super::manifest::{Checksum, DataFile, Digest, FileKind};
-use super::super::reader::FileReader;
+use super::super::reader::{self, Batches, Checked};
 use super::super::store::LakeStore;
 use super::digest::Digester;
 use super::plan::Job;
@@ -37,12 +31,9 @@ use super::upload::Upload;
 /// A row group is closed when it takes this much on disk, or its rows that much in memory.
 pub(super) const GROUP_BYTES_MAX: usize = 16 << 20;
 const GROUP_MEMORY_MAX: usize = 256 << 20;
-/// Rows read, and written, at once, and about how many bytes of them.
-const READ_ROWS: usize = 1_024;
+/// Rows written at once, and about how many bytes of them.
 const WRITE_ROWS: usize = 2_048;
-const ROWS_BYTES: usize = 8 << 20;
-/// Up to this size an input is read whole.
-const WHOLE_BYTES_MAX: u64 = 16 << 20;
+const WRITE_BYTES: usize = 8 << 20;
 
 /// Writes the file of a job.
 ///
@@ -149,7 +140,7 @@ struct Sorted<'a> {
 /// An input and the batch that it is in.
 struct Input {
     path: String,
-    batches: ParquetRecordBatchStream<Box<dyn AsyncFileReader>>,
+    batches: Batches,
     batch: RecordBatch,
     /// The times of the batch's rows, ascending.
     times: Vec<i64>,
@@ -168,7 +159,7 @@ impl<'a> Sorted<'a> {
     async fn next(&mut self) -> Result<Option<RecordBatch>, Error> {
         let (mut batches, mut picked, mut bytes) = (Vec::<RecordBatch>::new(), Vec::new(), 0);
         self.open.iter_mut().flatten().for_each(|input| input.place = None);
-        while picked.len() < WRITE_ROWS && bytes < ROWS_BYTES {
+        while picked.len() < WRITE_ROWS && bytes < WRITE_BYTES {
             self.open_due().await?;
             let Some(Reverse((_, n))) = self.next.pop() else { break };
             let Some(input) = &mut self.open[n] else { break };
@@ -236,44 +227,13 @@ impl<'a> Sorted<'a> {
     }
 }
 
-type Batches = ParquetRecordBatchStream<Box<dyn AsyncFileReader>>;
-
-/// Opens a file after its bytes were compared with its checksum.
+/// Damage is told apart from a store that does not answer.
 async fn open(at: &LakeStore, file: &DataFile) -> Result<Batches, Error> {
-    let path = layout::under(&at.root, &file.path);
-    let failed = |e: object_store::Error| match e {
-        object_store::Error::NotFound { .. } => {
-            Error::new(Kind::Damaged, format!("{} is missing", file.path))
-        }
-        e => Error::caused(Kind::Store, format!("{} cannot be read", file.path), e),
-    };
-    let got = at.store.get(&path).await.map_err(failed)?;
-    let (checksum, reader): (_, Box<dyn AsyncFileReader>) = if file.bytes <= WHOLE_BYTES_MAX {
-        let bytes = got.bytes().await.map_err(failed)?;
-        (Checksum::of(&bytes), Box::new(Cursor::new(bytes)))
-    } else {
-        let (mut hasher, mut stream) = (blake3::Hasher::new(), got.into_stream());
-        while let Some(bytes) = stream.try_next().await.map_err(failed)? {
-            hasher.update(&bytes);
-        }
-        let reader = FileReader::new(at.store.clone(), path, file.bytes);
-        (Checksum(*hasher.finalize().as_bytes()), Box::new(reader))
-    };
-    if checksum != file.checksum {
-        let what = format!("{} does not have the checksum of its manifest", file.path);
-        return Err(Error::new(Kind::Damaged, what));
+    match reader::open_checked(at, file, None).await {
+        Ok(Checked::Batches(batches, _)) => Ok(batches),
+        Ok(Checked::Wrong(what)) => Err(Error::new(Kind::Damaged, format!("{} {what}", file.path))),
+        Err(error) => Err(error),
     }
-    let builder = ParquetRecordBatchStreamBuilder::new(reader).await;
-    let builder = builder.map_err(|e| unread(&file.path, e))?;
-    let rows = rows_at_once(builder.metadata());
-    builder.with_batch_size(rows).build().map_err(|e| unread(&file.path, e))
-}
-
-/// Few where they are large.
-fn rows_at_once(meta: &ParquetMetaData) -> usize {
-    let sizes = meta.row_groups().iter().map(|g| g.total_byte_size() / g.num_rows().max(1));
-    let largest = usize::try_from(sizes.max().unwrap_or(0)).unwrap_or(usize::MAX);
-    (ROWS_BYTES / largest.max(1)).clamp(1, READ_ROWS)
 }
 
 fn unread(path: &str, error: ParquetError) -> Error {

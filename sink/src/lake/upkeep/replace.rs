@@ -3,7 +3,7 @@
 //! ```text
 //! Announce ──► Building ──► Manifest … as in `commit` ──► committed, or fenced and our files removed
 //!                 │ failed
-//!                 └──► Abandon (removes our files and the intent): the manifest was never sent
+//!                 └──► Abandon (removes our files, then the intent): the manifest was never sent
 //! ```
 
 use bytes::Bytes;
@@ -44,7 +44,9 @@ enum State {
     Building,
     Committing(Box<Commit>),
     Abandon(Option<Error>),
+    /// The files are being removed, and then the intent that names them.
     Abandoned(Option<Error>),
+    Forgotten(Option<Error>),
 }
 
 /// The machine.
@@ -140,12 +142,21 @@ impl Replace {
             },
             State::Abandon(error) => {
                 self.state = State::Abandoned(error);
-                let intent = layout::intent(layout::UPKEEP, self.intent.epoch, &self.intent.writer);
-                let paths = self.intent.files.iter().cloned().chain([intent]);
+                let paths = self.intent.files.iter().cloned();
                 Next::Do(paths.map(|path| Request::Delete { path }).collect())
             }
-            // What could not be removed is removed at the next start of the lane.
-            State::Abandoned(error) => Next::Done(error.map_or(Ok(None), Err)),
+            State::Abandoned(error) => {
+                // While a file may be there its intent stays, so that the next start of the lane removes both.
+                let failed = answers.iter().any(|answer| matches!(answer, Answer::Failed(_)));
+                if failed && !planted!(AbandonedForgotten) {
+                    return Next::Done(error.map_or(Ok(None), Err));
+                }
+                self.state = State::Forgotten(error);
+                let Intent { epoch, writer, .. } = &self.intent;
+                let path = layout::intent(layout::UPKEEP, *epoch, writer);
+                Next::Do(vec![Request::Delete { path }])
+            }
+            State::Forgotten(error) => Next::Done(error.map_or(Ok(None), Err)),
         }
     }
 }

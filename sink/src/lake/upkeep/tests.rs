@@ -23,7 +23,7 @@ async fn report(folder: &FsPath, deep: bool) -> Report {
 
 async fn snapshot(folder: &FsPath) -> Snapshot {
     let at = LakeStore::open(&options(folder)).unwrap();
-    Snapshot::read(&at.store, &at.root).await.unwrap()
+    Snapshot::read_all(&at.store, &at.root).await.unwrap()
 }
 
 /// Data files on the disk.

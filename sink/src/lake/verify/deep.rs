@@ -3,18 +3,17 @@
 use std::collections::{HashMap, HashSet};
 
 use arrow::array::AsArray;
-use bytes::Bytes;
 use event::Uid;
-use futures::{StreamExt, TryStreamExt};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use futures::{FutureExt, StreamExt, TryStreamExt};
+use parquet::errors::ParquetError;
 
 use super::super::error::{Error, Kind};
-use super::super::manifest::Checksum;
+use super::super::reader::{self, Checked};
 use super::super::store::LakeStore;
 use super::super::upkeep::Digester;
-use super::{Fault, Known, Report, read};
+use super::{Fault, Known, Report};
 
+const KEY: &str = "dedup_key";
 const FILES_AT_ONCE: usize = 4;
 /// Identities compared over the whole lake; about 40 bytes each.
 const KEYS_MAX: usize = 4_000_000;
@@ -27,14 +26,15 @@ pub(super) async fn check(
 ) -> Result<(), Error> {
     let mut keys = Keys::default();
     let mut stream = futures::stream::iter(files)
-        .map(|known| async move {
-            let bytes = read(at, known.file.path.clone()).await?;
-            let task = tokio::task::spawn_blocking(move || {
-                let found = examine(&bytes, &known);
-                (known, found)
+        .map(|known| {
+            let at = at.clone();
+            // On threads of the runtime: decoding takes the processor.
+            let task = tokio::spawn(async move {
+                let found = examine(&at, &known).await?;
+                Ok::<_, Error>((known, found))
             });
             let failed = |e| Error::caused(Kind::Store, "a file could not be examined", e);
-            task.await.map_err(failed)
+            task.map(move |done| done.map_err(failed)?)
         })
         .buffered(FILES_AT_ONCE);
     while let Some((known, found)) = stream.try_next().await? {
@@ -48,48 +48,42 @@ pub(super) async fn check(
 }
 
 /// The identities in a file, or what is wrong with it.
-fn examine(bytes: &Bytes, known: &Known) -> Result<Vec<Uid>, String> {
+async fn examine(at: &LakeStore, known: &Known) -> Result<Result<Vec<Uid>, String>, Error> {
     let file = &known.file;
-    if Checksum::of(bytes) != file.checksum {
-        return Err("is damaged: its bytes do not have the checksum of its manifest".into());
-    }
-    let unreadable = |e: &dyn std::fmt::Display| format!("cannot be read as Parquet ({e})");
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(|e| unreadable(&e))?;
-    let rows = builder.metadata().file_metadata().num_rows();
-    if u64::try_from(rows) != Ok(file.rows) {
-        return Err(format!("holds {rows} rows"));
-    }
-    if let Some(expected) = known.digest {
-        let batches = builder.build().map_err(|e| unreadable(&e))?;
-        let mut digester = Digester::default();
-        for batch in batches {
-            let batch = batch.map_err(|e| unreadable(&e))?;
-            digester.add(&batch).ok_or("has a column of an unknown type")?;
+    // A sum is over whole rows, identities are one column.
+    let columns: &[&str] = if known.keyed { &[KEY] } else { &[] };
+    let columns = known.digest.is_none().then_some(columns);
+    let (mut batches, rows) = match reader::open_checked(at, file, columns).await? {
+        Checked::Batches(_, rows) if rows != file.rows => {
+            return Ok(Err(format!("holds {rows} rows")));
         }
-        if digester.sum() != expected {
-            return Err("does not hold the rows of the files that it replaced".into());
-        }
+        Checked::Batches(batches, rows) => (batches, rows),
+        Checked::Wrong(what) => return Ok(Err(what)),
+    };
+    let (mut keys, mut digester) = (Vec::new(), Digester::default());
+    if known.keyed {
+        keys.reserve(usize::try_from(rows).unwrap_or(0));
     }
-    keys(bytes, known.keyed)
-}
-
-/// The identities in a file that has them.
-fn keys(bytes: &Bytes, keyed: bool) -> Result<Vec<Uid>, String> {
-    let unreadable = |e: &dyn std::fmt::Display| format!("cannot be read as Parquet ({e})");
-    let mut keys = Vec::new();
-    if keyed {
-        let builder =
-            ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(|e| unreadable(&e))?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), ["dedup_key"]);
-        let batches = builder.with_projection(mask).build().map_err(|e| unreadable(&e))?;
-        for batch in batches {
-            let batch = batch.map_err(|e| unreadable(&e))?;
-            let column = batch.column(0).as_string_opt::<i32>();
-            keys.extend(column.into_iter().flatten().flatten().filter_map(Uid::parse));
+    loop {
+        let batch = match batches.try_next().await {
+            Ok(Some(batch)) => batch,
+            Ok(None) => break,
+            Err(ParquetError::External(error)) => {
+                let what = format!("{} cannot be read", file.path);
+                return Err(Error::caused(Kind::Store, what, error));
+            }
+            Err(error) => return Ok(Err(reader::unreadable(&error))),
+        };
+        if known.digest.is_some() && digester.add(&batch).is_none() {
+            return Ok(Err("has a column of an unknown type".into()));
         }
+        let column = batch.column_by_name(KEY).and_then(|c| c.as_string_opt::<i32>());
+        keys.extend(column.into_iter().flatten().flatten().filter_map(Uid::parse));
     }
-    Ok(keys)
+    if known.digest.is_some_and(|expected| digester.sum() != expected) {
+        return Ok(Err("does not hold the rows of the files that it replaced".into()));
+    }
+    Ok(Ok(keys))
 }
 
 /// Looks for events that are stored more than once.
