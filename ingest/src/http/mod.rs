@@ -6,6 +6,9 @@
 //! too large, 400 when it cannot be decompressed. Nothing is ever half accepted. The log is a
 //! partition like any other; its segments are deleted when they are finished.
 //!
+//! A vendor that pushes its events has a path of its own, where its signature is asked for instead of a
+//! token ([`webhook`]).
+//!
 //! With `tls` the listener speaks TLS, and with `tls.client_ca` lets only clients in whose certificate
 //! it knows. A renewed certificate is taken as soon as its files have changed.
 
@@ -14,6 +17,7 @@ mod hec;
 mod listen;
 mod serve;
 mod tls;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +42,7 @@ use crate::wal::{self, Entries, Reader, Wal};
 use listen::Limited;
 use tls::Tls;
 pub use tls::TlsOptions;
+pub use webhook::{Verify, WebhookOptions};
 
 /// Requests that are being answered get this long when the source stops.
 const GRACE: Duration = Duration::from_secs(5);
@@ -62,8 +67,11 @@ pub struct HttpOptions {
     pub k8s_audit_path: String,
     /// Tokens that are accepted as `Authorization: Bearer …` or `Authorization: Splunk …`.
     pub tokens: Vec<Secret>,
-    /// Accept requests without a token. Needed when `tokens` is empty and there is no `tls.client_ca`.
+    /// Accept requests without a token. Needed when `tokens` is empty and there is neither `tls.client_ca` nor
+    /// a webhook.
     pub allow_anonymous: bool,
+    /// Paths of vendors that sign what they post; no token is asked for there.
+    pub webhooks: Vec<WebhookOptions>,
     /// How bodies posted to `path` are cut into records.
     pub format: Format,
     /// The largest body, before and after decompression.
@@ -91,6 +99,7 @@ impl Default for HttpOptions {
             k8s_audit_path: "/v1/k8s-audit".to_owned(),
             tokens: Vec::new(),
             allow_anonymous: false,
+            webhooks: Vec::new(),
             format: Format::Auto,
             body_bytes_max: 16 << 20,
             record_bytes_max: RECORD_BYTES_MAX,
@@ -100,6 +109,28 @@ impl Default for HttpOptions {
             connections_max: 512,
             request_ms_max: 30_000,
         }
+    }
+}
+
+impl HttpOptions {
+    /// Whether requests without a token are let in.
+    fn is_open(&self) -> bool {
+        let knows_clients = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        knows_clients || self.allow_anonymous
+    }
+
+    fn fault_of_paths(&self) -> Option<String> {
+        let mut all = vec![&self.path, &self.k8s_audit_path];
+        all.extend(self.webhooks.iter().map(|webhook| &webhook.path));
+        let is_path = |path: &str| path.starts_with('/') && !path.contains(['{', '}', '*', ':']);
+        if let Some(path) = all.iter().find(|path| !is_path(path)) {
+            return Some(format!("{path:?} is no path: it begins with / and has no patterns"));
+        }
+        let is_taken = |path: &str, others: &[&String]| {
+            path.starts_with("/services/collector") || others.iter().any(|other| **other == path)
+        };
+        let taken = (0..all.len()).find(|at| is_taken(all[*at], &all[..*at]));
+        taken.map(|at| format!("the path {} is taken", all[at]))
     }
 }
 
@@ -123,23 +154,19 @@ impl HttpSource {
                 options.listen
             ));
         };
-        let knows_clients = options.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        if options.tokens.is_empty() && !knows_clients && !options.allow_anonymous {
-            let message = "give `tokens` or `tls.client_ca`, or say `allow_anonymous: true`";
+        if options.tokens.is_empty() && !options.is_open() && options.webhooks.is_empty() {
+            let message =
+                "give `tokens`, `webhooks` or `tls.client_ca`, or say `allow_anonymous: true`";
             return refuse(message.to_owned());
         }
         if options.tokens.iter().any(|token| token.expose().is_empty()) {
             return refuse("a token is empty".to_owned());
         }
-        for path in [&options.path, &options.k8s_audit_path] {
-            if !path.starts_with('/') || path.contains(['{', '}', '*', ':']) {
-                return refuse(format!(
-                    "{path:?} is no path: it begins with / and has no patterns"
-                ));
-            }
+        if let Some(fault) = options.fault_of_paths() {
+            return refuse(fault);
         }
-        if options.path == options.k8s_audit_path {
-            return refuse("`path` and `k8s_audit_path` are the same".to_owned());
+        if let Some(fault) = options.webhooks.iter().find_map(WebhookOptions::fault) {
+            return refuse(fault);
         }
         Ok(Self {
             options,

@@ -18,7 +18,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::entry::{self, Kind};
 use super::listen::Limited;
-use super::{HttpOptions, hec, is_accepted};
+use super::webhook::{self, Doubt, Proven};
+use super::{HttpOptions, WebhookOptions, hec, is_accepted};
+use crate::assembler::now;
 use crate::meter::Meter;
 use crate::source::Shutdown;
 use crate::wal::{AppendError, Writer};
@@ -26,6 +28,8 @@ use crate::wal::{AppendError, Writer};
 struct Service {
     /// Hashes, so that comparing takes the same time for every wrong one.
     tokens: Vec<Arc<[u8; 32]>>,
+    /// Without tokens, everybody is let in.
+    is_open: bool,
     body_bytes_max: usize,
     wait: Duration,
     memory: Arc<Semaphore>,
@@ -44,6 +48,10 @@ enum Refusal {
     Late,
     Broken,
     BadEncoding,
+    /// A form, where JSON was expected.
+    Form,
+    /// A webhook's signature.
+    Doubt(Doubt),
     /// Too much is held in memory at the moment.
     Overload,
     /// The log is full, or the disk is.
@@ -66,6 +74,7 @@ pub(super) fn router(options: &HttpOptions, writer: Writer, meter: Meter) -> Rou
     let memory_max = options.memory_bytes_max.clamp(1 << 16, Semaphore::MAX_PERMITS);
     let service = Arc::new(Service {
         tokens: options.tokens.iter().map(hash).collect(),
+        is_open: options.is_open(),
         body_bytes_max: options.body_bytes_max,
         wait: Duration::from_millis(options.request_ms_max),
         memory: Arc::new(Semaphore::new(memory_max)),
@@ -85,6 +94,19 @@ pub(super) fn router(options: &HttpOptions, writer: Writer, meter: Meter) -> Rou
     }
     for path in ["/services/collector/raw", "/services/collector/raw/1.0"] {
         router = router.route(path, post(post_raw));
+    }
+    for webhook in &options.webhooks {
+        let webhook = Arc::new(webhook.clone());
+        let of_get = Arc::clone(&webhook);
+        let posted = move |State(service): State<Arc<Service>>, headers: HeaderMap, body: Body| async move {
+            let done = service.take_webhook(&webhook, &headers, body).await;
+            service.answer_webhook(done)
+        };
+        let path = of_get.path.clone();
+        let asked = move |State(service): State<Arc<Service>>, headers: HeaderMap| async move {
+            service.greet(&of_get, &headers)
+        };
+        router = router.route(&path, post(posted).get(asked));
     }
     router.with_state(service)
 }
@@ -157,7 +179,11 @@ impl Service {
         if body.is_empty() && dialect == Dialect::Plain {
             return Ok(());
         }
-        let payload = encode(body)?;
+        self.append(encode(body)?).await
+    }
+
+    /// When this is `Ok` it is on disk.
+    async fn append(&self, payload: Bytes) -> Result<(), Refusal> {
         self.writer.append(payload).await.map_err(|error| match error {
             AppendError::Busy => Refusal::Overload,
             AppendError::Full | AppendError::Io(_) => Refusal::Full,
@@ -165,8 +191,52 @@ impl Service {
         Ok(())
     }
 
+    /// As [`Self::take`], for a vendor that signs what it posts.
+    async fn take_webhook(
+        &self,
+        webhook: &WebhookOptions,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Proven, Refusal> {
+        let read = tokio::time::timeout(self.wait, self.read(headers, body)).await;
+        let (body, mut room) = read.map_err(|_| Refusal::Late)??;
+        let proven = webhook.check(headers, &body, now_s()).map_err(Refusal::Doubt)?;
+        if matches!(proven, Proven::Handshake(_)) {
+            return Ok(proven);
+        }
+        let content = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |v| v.as_bytes());
+        if content.starts_with(b"application/x-www-form-urlencoded") {
+            return Err(Refusal::Form);
+        }
+        let body = self.decompress(headers, body, &mut room).await?;
+        let payload = (!body.is_empty()).then(|| webhook::records(webhook, headers, &body));
+        if let Some(payload) = payload.flatten() {
+            self.append(payload).await?;
+        }
+        Ok(Proven::Events)
+    }
+
+    fn answer_webhook(&self, done: Result<Proven, Refusal>) -> Response {
+        match done {
+            Ok(Proven::Handshake(answer)) => json(StatusCode::OK, answer),
+            Ok(Proven::Events) => self.answer(Ok(()), Dialect::Plain),
+            Err(refusal) => self.answer(Err(refusal), Dialect::Plain),
+        }
+    }
+
+    fn greet(&self, webhook: &WebhookOptions, headers: &HeaderMap) -> Response {
+        match webhook.greet(headers, now_s()) {
+            Ok(Some(answer)) => json(StatusCode::OK, answer),
+            Ok(None) => {
+                let text = r#"{"error":"events are posted here"}"#.to_owned();
+                json(StatusCode::METHOD_NOT_ALLOWED, text)
+            }
+            Err(doubt) => self.answer(Err(Refusal::Doubt(doubt)), Dialect::Plain),
+        }
+    }
+
     fn authorize(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        if self.tokens.is_empty() {
+        if self.tokens.is_empty() && self.is_open {
             return Ok(());
         }
         let value = headers.get(header::AUTHORIZATION).ok_or(Refusal::NoToken)?;
@@ -273,6 +343,11 @@ impl Service {
     }
 }
 
+/// Seconds since the epoch.
+fn now_s() -> i64 {
+    now().0.div_euclid(1_000_000_000)
+}
+
 fn plain_refusal(refusal: Refusal) -> Response {
     let (status, text) = match refusal {
         Refusal::NoToken => (StatusCode::UNAUTHORIZED, "a token is required"),
@@ -284,6 +359,15 @@ fn plain_refusal(refusal: Refusal) -> Response {
         Refusal::Broken => (StatusCode::BAD_REQUEST, "the body cannot be read to its end"),
         Refusal::BadEncoding => {
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding must be gzip or zstd")
+        }
+        Refusal::Form => (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "a form: set the webhook's content type to application/json",
+        ),
+        Refusal::Doubt(Doubt::Unsigned) => (StatusCode::UNAUTHORIZED, "the signature is missing"),
+        Refusal::Doubt(Doubt::Forged) => (StatusCode::UNAUTHORIZED, "the signature is wrong"),
+        Refusal::Doubt(Doubt::Stale) => {
+            (StatusCode::UNAUTHORIZED, "signed too far from now: is a clock wrong?")
         }
         Refusal::Overload => (StatusCode::TOO_MANY_REQUESTS, "too much at once; try again"),
         Refusal::Full => (StatusCode::SERVICE_UNAVAILABLE, "no room on disk; try again"),
@@ -300,7 +384,11 @@ fn hec_refusal(refusal: Refusal) -> Response {
         Refusal::Hec(answer, n) => hec_response(answer, (answer != hec::NO_DATA).then_some(n)),
         Refusal::Overload | Refusal::Full => hec_response(hec::BUSY, None),
         Refusal::Broken => hec_response(hec::INVALID_FORMAT, None),
-        Refusal::TooLarge | Refusal::Late | Refusal::BadEncoding => return plain_refusal(refusal),
+        Refusal::TooLarge
+        | Refusal::Late
+        | Refusal::BadEncoding
+        | Refusal::Form
+        | Refusal::Doubt(_) => return plain_refusal(refusal),
     };
     with_retry(refusal, response)
 }

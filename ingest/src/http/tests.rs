@@ -1,5 +1,6 @@
 mod durable;
 mod tls;
+mod webhooks;
 
 use std::path::Path;
 
@@ -218,7 +219,7 @@ fn options_are_checked() {
     check(HttpOptions::default(), "allow_anonymous");
     check(HttpOptions { listen: "8088".into(), ..good.clone() }, "`listen`");
     check(HttpOptions { path: "x".into(), ..good.clone() }, "no path");
-    check(HttpOptions { path: "/v1/k8s-audit".into(), ..good.clone() }, "the same");
+    check(HttpOptions { path: "/v1/k8s-audit".into(), ..good.clone() }, "is taken");
     check(HttpOptions { tokens: vec![Secret::new("")], ..good.clone() }, "empty");
     assert!(!format!("{good:?}").contains("s3cret"));
 }
