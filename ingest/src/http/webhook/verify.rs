@@ -19,38 +19,69 @@ use super::{Doubt, is_same, text};
 pub enum Verify {
     /// `X-Hub-Signature-256`
     /// (<https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries>).
-    Github { secrets: Vec<Secret> },
+    Github {
+        /// The secret of the webhook.
+        secrets: Vec<Secret>,
+    },
     /// `X-Gitlab-Token` (<https://docs.gitlab.com/user/project/integrations/webhooks/>).
-    Gitlab { secrets: Vec<Secret> },
+    Gitlab {
+        /// The secret token of the webhook.
+        secrets: Vec<Secret>,
+    },
     /// `X-Slack-Signature`, and the answer to `url_verification`
     /// (<https://docs.slack.dev/authentication/verifying-requests-from-slack>).
-    Slack { secrets: Vec<Secret> },
+    Slack {
+        /// The signing secret of the app.
+        secrets: Vec<Secret>,
+    },
     /// `x-zm-signature`, and the answer to `endpoint.url_validation`
     /// (<https://developers.zoom.us/docs/api/webhooks/>).
-    Zoom { secrets: Vec<Secret> },
+    Zoom {
+        /// The secret token of the app's feature page; the first answers the handshake.
+        secrets: Vec<Secret>,
+    },
     /// The `Authorization` that the event hook was registered with, and the answer to its one-time
     /// challenge (<https://developer.okta.com/docs/concepts/event-hooks/>). The records are `data.events`.
-    Okta { secrets: Vec<Secret> },
+    Okta {
+        /// The value of `Authorization`, as the hook was registered with.
+        secrets: Vec<Secret>,
+    },
     /// `webhook-signature` of Standard Webhooks; secrets may begin with `whsec_`
     /// (<https://github.com/standard-webhooks/standard-webhooks>).
-    Standard { secrets: Vec<Secret> },
+    Standard {
+        /// `whsec_` and base64, or the base64 alone.
+        secrets: Vec<Secret>,
+    },
     /// An HMAC of the body in a header.
     Hmac {
+        /// The keys.
         secrets: Vec<Secret>,
         /// The header with the signature.
         header: String,
         /// What stands before the signature, `sha256=`.
         #[serde(default)]
         prefix: String,
+        /// The hash of the HMAC.
         #[serde(default)]
         algorithm: Algorithm,
+        /// How the signature is written.
         #[serde(default)]
         encoding: Encoding,
     },
     /// A user and a password, `Authorization: Basic`.
-    Basic { user: String, password: Secret },
+    Basic {
+        /// The user.
+        user: String,
+        /// The password.
+        password: Secret,
+    },
     /// A header with a secret value, such as `Authorization: Bearer …` or `cf-webhook-auth`.
-    Header { name: String, secrets: Vec<Secret> },
+    Header {
+        /// The name of the header.
+        name: String,
+        /// Its whole value.
+        secrets: Vec<Secret>,
+    },
     /// Who may post is settled before: by TLS certificates or by the network.
     None,
 }
