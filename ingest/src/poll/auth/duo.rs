@@ -28,8 +28,11 @@ pub enum Scheme {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DuoOptions {
+    /// The integration key of an Admin API application.
     pub integration_key: String,
+    /// Its secret key.
     pub secret_key: Secret,
+    /// How requests are signed.
     #[serde(default)]
     pub scheme: Scheme,
 }

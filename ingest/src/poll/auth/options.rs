@@ -45,6 +45,7 @@ impl AuthKind {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenOptions {
+    /// The token itself, without the word before it.
     pub token: Secret,
 }
 
@@ -52,7 +53,9 @@ pub struct TokenOptions {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BasicOptions {
+    /// The name of the user.
     pub user: String,
+    /// Its password, or what the vendor gives in its place.
     pub password: Secret,
 }
 
@@ -60,6 +63,7 @@ pub struct BasicOptions {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientOptions {
+    /// By which name the vendor knows the application.
     pub client_id: String,
     /// Give this or `private_key`.
     #[serde(default)]
@@ -98,7 +102,9 @@ pub struct GoogleOptions {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GithubAppOptions {
+    /// The app's number, or its client id.
     pub app_id: String,
+    /// The number of its installation in the organisation or enterprise.
     pub installation_id: String,
     /// PEM.
     pub private_key: Secret,
@@ -108,7 +114,9 @@ pub struct GithubAppOptions {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnowflakeOptions {
+    /// The account identifier, `organisation-account`.
     pub account: String,
+    /// The name of the user.
     pub user: String,
     /// PEM.
     pub private_key: Secret,
