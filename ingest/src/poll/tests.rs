@@ -4,6 +4,7 @@
 mod configured;
 mod drive;
 mod edges;
+mod faults;
 mod vendors;
 mod wire;
 mod world;
@@ -11,7 +12,8 @@ mod world;
 use parking_lot::Mutex;
 
 use super::Connectors;
-use drive::{FAULTS, Fault, MISTAKES, Mistake, Outcome, Run, Scenario};
+use drive::{Outcome, Run};
+use faults::{FAULTS, Fault, MISTAKES, Mistake, Scenario};
 use vendors::Vendor;
 
 const DAYS: i64 = 1;

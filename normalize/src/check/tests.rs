@@ -155,6 +155,10 @@ fn what_a_log_type_cannot_be() {
         "{columns: {separator: ',', layouts: [[a, b], [c, d]]}}",
         "4:10: two layouts have the same number of columns | they are told apart by that number only",
     );
+}
+
+#[test]
+fn what_the_rest_of_a_file_cannot_say() {
     check(
         "action: what",
         "action: {from: what, take: [lower, {before: x}]}",

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::drive::{Fault, Lake, Run, Scenario, builtin, open_with};
+use super::drive::{Lake, Run, builtin, open_with};
+use super::faults::{Fault, Scenario};
 use super::vendors::{Api, Vendor};
 use super::world::{DAY, HOUR, MINUTE, SECOND, START, events};
 use crate::poll::allowance::Allowance;
