@@ -95,7 +95,8 @@ fn applies(rule: &SigmaRule, source: &LogSource) -> bool {
 /// Its rules conflict with a value that is not theirs. "Known to have none" is no value of any rule.
 fn told(source: &LogSource) -> rsigma_parser::LogSource {
     let part = |tag: &Tag| match tag {
-        Tag::Unknown => None,
+        // Of several names it can be told none; a table of log sources has one.
+        Tag::Unknown | Tag::AnyOf(_) => None,
         Tag::None => Some("none".to_owned()),
         Tag::Is(value) => Some(value.to_string()),
     };
