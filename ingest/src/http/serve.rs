@@ -198,6 +198,7 @@ impl Service {
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Proven, Refusal> {
+        webhook.check_headers(headers, now_s()).map_err(Refusal::Doubt)?;
         let read = tokio::time::timeout(self.wait, self.read(headers, body)).await;
         let (body, mut room) = read.map_err(|_| Refusal::Late)??;
         let proven = webhook.check(headers, &body, now_s()).map_err(Refusal::Doubt)?;

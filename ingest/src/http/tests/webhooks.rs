@@ -80,6 +80,33 @@ async fn who_is_not_believed_is_told_and_nothing_is_kept() {
     assert_eq!((summary.records, summary.rejects), (0, 0));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn no_memory_is_given_to_a_body_that_no_signature_announces() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = Lake::default();
+    let webhooks = json!([
+        {"path": "/github", "verify": {"github": {"secrets": ["s3cr3t"]}}},
+        {"path": "/any", "verify": {"header": {"name": "x-key", "secrets": ["s"]}}},
+    ]);
+    let server = start(&lake, with_webhooks(dir.path(), webhooks));
+    // The body never ends: only a server that does not wait for it can answer.
+    let endless = || {
+        let piece = futures::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+        reqwest::Body::wrap_stream(piece)
+    };
+    for (path, name, value) in
+        [("/github", "x-other", "s"), ("/any", "x-other", "s"), ("/any", "x-key", "wrong")]
+    {
+        let request = server.client.post(format!("{}{path}", server.base)).body(endless());
+        let asked = answer(request.header(name, value));
+        let (status, _) = tokio::time::timeout(Duration::from_secs(5), asked)
+            .await
+            .unwrap_or_else(|_| panic!("{path} waits for a body that it will not believe"));
+        assert_eq!(status, 401, "{path}");
+    }
+    server.running.stop().await.unwrap();
+}
+
 #[test]
 fn paths_are_given_once() {
     let dir = tempfile::tempdir().unwrap();

@@ -75,6 +75,15 @@ impl WebhookOptions {
         verify.fault().map(|fault| format!("`verify` of {path}: {fault}"))
     }
 
+    /// What can be refused by the headers alone, so that no memory is given to a body that is not believed
+    /// whatever it says. `now_s` is seconds since the epoch.
+    pub(super) fn check_headers(&self, headers: &HeaderMap, now_s: i64) -> Result<(), Doubt> {
+        match self.verify.check(headers, &[], now_s, self.replay_s_max.into()) {
+            Err(Doubt::Forged) if self.verify.is_over_body() => Ok(()),
+            done => done,
+        }
+    }
+
     /// Whether to believe a request whose body is whole. `now_s` is seconds since the epoch.
     pub(super) fn check(
         &self,

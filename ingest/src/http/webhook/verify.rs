@@ -120,6 +120,22 @@ impl Verify {
         }
     }
 
+    /// Whether the proof depends on the body.
+    pub(super) fn is_over_body(&self) -> bool {
+        match self {
+            Self::Github { .. }
+            | Self::Slack { .. }
+            | Self::Zoom { .. }
+            | Self::Standard { .. }
+            | Self::Hmac { .. } => true,
+            Self::Gitlab { .. }
+            | Self::Okta { .. }
+            | Self::Header { .. }
+            | Self::Basic { .. }
+            | Self::None => false,
+        }
+    }
+
     pub(super) fn fault(&self) -> Option<&'static str> {
         let is_named = |name: &str| name.parse::<axum::http::HeaderName>().is_ok();
         match self {
