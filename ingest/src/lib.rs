@@ -24,6 +24,7 @@ mod meter;
 pub mod poll;
 pub mod source;
 pub mod stdin;
+mod tls;
 pub mod wal;
 
 #[cfg(test)]

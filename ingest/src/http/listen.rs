@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::server::TlsStream;
 
-use super::tls::Tls;
+use crate::tls::Tls;
 
 /// A connection on which nothing moves for this long is closed. Senders that keep one open make
 /// another.

@@ -16,7 +16,6 @@ mod entry;
 mod hec;
 mod listen;
 mod serve;
-mod tls;
 mod webhook;
 
 use std::net::SocketAddr;
@@ -25,33 +24,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use event::{LogType, PartitionKey, Secret, Span};
+use event::{LogType, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 
-use crate::assembler::now;
-use crate::emitter::Emitter;
 use crate::error::{ErrorKind, SourceError};
-use crate::finished::FinishedReceiver;
 use crate::framing::{Format, Frames, Options, RECORD_BYTES_MAX};
-use crate::ledger::Ledger;
 use crate::meter::Meter;
-use crate::source::{Shutdown, Source, SourceContext, Summary, last_words};
-use crate::wal::{self, Entries, Reader, Wal};
+use crate::source::{Source, SourceContext, Summary};
+use crate::tls::{RENEWED_EVERY, Tls, TlsOptions};
+use crate::wal::{self, Pump};
 use listen::Limited;
-use tls::Tls;
-pub use tls::TlsOptions;
 pub use webhook::{Verify, WebhookOptions};
-
-/// Requests that are being answered get this long when the source stops.
-const GRACE: Duration = Duration::from_secs(5);
-/// After news the reader waits this long, so that concurrent requests share a batch.
-const GATHER: Duration = Duration::from_millis(10);
-/// How often it is said how much waits, while the pipeline is full.
-const LAG_EVERY: Duration = Duration::from_secs(1);
-/// How often it is looked whether the certificate has changed.
-const RENEWED_EVERY: Duration = Duration::from_secs(5);
 
 /// Options of the `http` source.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -183,35 +168,6 @@ impl HttpSource {
         self.listener = Some(listener);
         self
     }
-
-    fn open_wal(&self, context: &SourceContext) -> Result<Wal, SourceError> {
-        let folder = self.options.wal_folder.join(&*context.name);
-        let shown = folder.display().to_string();
-        let bytes_max = self.options.wal_bytes_max;
-        let segment_bytes = (bytes_max / 16).clamp(1 << 20, 64 << 20);
-        let options = wal::Options { folder, segment_bytes, bytes_max, sync: self.sync };
-        let finished = |name: &str| context.resume.get(name).map(|resume| resume.upto);
-        let opened = Wal::open(options, finished);
-        let wal = opened.map_err(|e| {
-            SourceError::io(&context.name, format!("opening the write-ahead log {shown}"), e)
-        })?;
-        if wal.torn_bytes > 0 {
-            let bytes = wal.torn_bytes;
-            tracing::warn!(bytes, "cut off what was half written and never acknowledged");
-        }
-        let upto = context.resume.get(&wal.partition).map_or(0, |resume| resume.upto);
-        let known = context.resume.contains_key(&wal.partition);
-        if upto > wal.end() || (known && upto < wal.start()) {
-            let message = format!(
-                "the write-ahead log {shown} holds {} to {}, but the lake says that it was \
-                 finished up to {upto}: one of the two is older than the other",
-                wal.start(),
-                wal.end()
-            );
-            return Err(SourceError::new(&context.name, ErrorKind::Position, message));
-        }
-        Ok(wal)
-    }
 }
 
 #[async_trait]
@@ -221,13 +177,16 @@ impl Source for HttpSource {
     }
 
     async fn run(self: Box<Self>, context: SourceContext) -> Result<Summary, SourceError> {
-        let wal = self.open_wal(&context)?;
+        let place = wal::Place {
+            folder: self.options.wal_folder.clone(),
+            bytes_max: self.options.wal_bytes_max,
+            sync: self.sync,
+        };
+        let wal = place.open(&context)?;
         let name = context.name.clone();
-        let tls = self
-            .options
-            .tls
-            .as_ref()
-            .map(Tls::load)
+        let tls =
+            self.options.tls.as_ref().map(|options| Tls::load(options, &[b"h2", b"http/1.1"]));
+        let tls = tls
             .transpose()
             .map_err(|e| SourceError::new(&name, ErrorKind::Config, format!("`tls`: {e}")))?;
         let bind = |e| SourceError::io(&name, format!("listening on {}", self.address), e);
@@ -239,8 +198,6 @@ impl Source for HttpSource {
             None => TcpListener::bind(self.address).await.map_err(bind)?,
         };
         let meter = Meter::new(&context.name);
-        let upto = context.resume.get(&wal.partition).map_or(0, |resume| resume.upto);
-        let reader = wal.reader(upto.max(wal.start()));
         let mut framing = Options::new(self.options.format.clone(), self.log_type.as_str());
         framing.record_bytes_max = self.options.record_bytes_max;
         let connections_max = self.options.connections_max;
@@ -248,23 +205,12 @@ impl Source for HttpSource {
         let renewing =
             tls.clone().map(|tls| tokio::spawn(tls.follow(self.renewed_every, meter.clone())));
         let listener = Limited::new(listener, connections_max, tls);
-        let server = serve::run(listener, service, context.shutdown.clone());
-        let key = PartitionKey { source: context.name.clone(), partition: wal.partition.clone() };
-        let pump = Pump {
-            ledger: Ledger::new(upto),
-            after: upto,
-            log_type: self.log_type,
-            frames: Frames::default(),
-            reader: Some(reader),
-            finished: context.finished,
-            shutdown: context.shutdown,
-            wal,
-            key,
-            framing,
-            meter: meter.clone(),
+        let server = tokio::spawn(serve::run(listener, service, context.shutdown.clone()));
+        let frame = move |payload: &[u8], at: u64, out: &mut Frames| {
+            entry::frame(&framing, payload, at, out);
         };
-        let server = tokio::spawn(server);
-        let done = pump.run(context.emitter).await;
+        let (pump, emitter) = Pump::new(wal, context, self.log_type, meter.clone(), frame);
+        let done = pump.run(emitter).await;
         server.abort();
         if let Some(renewing) = renewing {
             renewing.abort();
@@ -273,123 +219,6 @@ impl Source for HttpSource {
         let mut summary = Summary { opened: 1, ..Summary::default() };
         meter.summarize(&mut summary);
         Ok(summary)
-    }
-}
-
-/// Carries entries from the log to the pipeline, and deletes what is finished.
-struct Pump {
-    wal: Wal,
-    key: PartitionKey,
-    log_type: LogType,
-    framing: Options,
-    ledger: Ledger,
-    after: u64,
-    frames: Frames,
-    /// Away while it reads.
-    reader: Option<Reader>,
-    finished: FinishedReceiver,
-    shutdown: Shutdown,
-    meter: Meter,
-}
-
-impl Pump {
-    async fn run(mut self, emitter: Emitter) -> Result<(), SourceError> {
-        let mut durable = self.wal.durable();
-        let mut stopping = None;
-        loop {
-            while let Some(entries) = self.read().await? {
-                self.emit(&emitter, entries).await?;
-                if let Some(spans) = self.finished.try_recv() {
-                    self.finish(spans);
-                }
-            }
-            let left = match stopping {
-                None => Duration::from_secs(3_600),
-                Some(until) => tokio::time::Instant::now().max(until) - tokio::time::Instant::now(),
-            };
-            if stopping.is_some() && left.is_zero() {
-                break;
-            }
-            tokio::select! {
-                _ = durable.changed() => tokio::time::sleep(GATHER).await,
-                Some(spans) = self.finished.recv() => self.finish(spans),
-                () = emitter.closed() => return Err(SourceError::closed(&self.key.source)),
-                () = self.shutdown.requested(), if stopping.is_none() => {
-                    // Requests that are under way end by then, and are emitted too.
-                    stopping = Some(tokio::time::Instant::now() + GRACE / 10);
-                }
-                () = tokio::time::sleep(left) => {}
-            }
-        }
-        drop(emitter);
-        let Self { mut finished, mut ledger, wal, key, .. } = self;
-        last_words(&mut finished, |spans| settle(&mut ledger, &wal, &key, spans)).await;
-        Ok(())
-    }
-
-    async fn read(&mut self) -> Result<Option<Entries>, SourceError> {
-        let Some(mut reader) = self.reader.take() else { return Ok(None) };
-        if reader.position() >= self.wal.end() {
-            self.reader = Some(reader);
-            return Ok(None);
-        }
-        let failed =
-            || SourceError::new(&self.key.source, ErrorKind::Io, "reading the write-ahead log");
-        let joined = tokio::task::spawn_blocking(move || {
-            let entries = reader.read_on();
-            (reader, entries)
-        });
-        let (reader, entries) = joined.await.map_err(|e| failed().because(e))?;
-        self.reader = Some(reader);
-        entries.map_err(|e| failed().because(e))
-    }
-
-    async fn emit(&mut self, emitter: &Emitter, entries: Entries) -> Result<(), SourceError> {
-        // Not kept while the batch waits for room.
-        for (at, payload) in entries.entries {
-            entry::frame(&self.framing, &payload, at, &mut self.frames);
-        }
-        if let Some((at, bytes)) = entries.damaged {
-            self.meter.error();
-            let reason = "the write-ahead log is damaged here".to_owned();
-            self.frames.reject(at, 0, reason, bytes.to_vec());
-        }
-        let (after, upto) = (self.after, entries.upto);
-        let span = Span { key: self.key.clone(), after, upto, state: None };
-        self.after = upto;
-        self.ledger.emit(&span).map_err(|e| {
-            SourceError::new(&self.key.source, ErrorKind::Position, "spans do not touch").because(e)
-        })?;
-        let batch = self.frames.take(span, &self.log_type, now());
-        self.meter.batch(&batch);
-        let sent = emitter.send(batch);
-        let mut sent = std::pin::pin!(sent);
-        loop {
-            // The log grows while the pipeline is full.
-            self.meter.lag_bytes(&self.key.partition, self.wal.end() - upto);
-            match tokio::time::timeout(LAG_EVERY, sent.as_mut()).await {
-                Ok(sent) => return sent.map_err(|_| SourceError::closed(&self.key.source)),
-                Err(_) => continue,
-            }
-        }
-    }
-
-    fn finish(&mut self, spans: Vec<Span>) {
-        settle(&mut self.ledger, &self.wal, &self.key, spans);
-    }
-}
-
-/// Notes what is finished and deletes the segments that are no longer needed.
-fn settle(ledger: &mut Ledger, wal: &Wal, key: &PartitionKey, spans: Vec<Span>) {
-    for span in spans.iter().filter(|span| span.key == *key) {
-        match ledger.finish(span) {
-            Ok(position) => {
-                if let Err(error) = wal.release(position) {
-                    tracing::warn!(%error, "a finished segment cannot be deleted yet");
-                }
-            }
-            Err(error) => tracing::error!(%error, "a finished span does not fit"),
-        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! when everything in it is finished. One process owns the folder, by a lock.
 
 mod entry;
+mod pump;
 mod read;
 mod write;
 
@@ -20,6 +21,7 @@ use event::Uid;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+pub(crate) use pump::{Place, Pump};
 pub use read::{Entries, Reader};
 pub use write::{AppendError, Writer};
 

@@ -1,4 +1,4 @@
-//! TLS of the listener: the certificate, whose clients are let in, and taking a renewed certificate
+//! TLS of listeners: the certificate, whose clients are let in, and taking a renewed certificate
 //! without a restart.
 
 use std::path::PathBuf;
@@ -17,6 +17,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::meter::Meter;
 
+/// How often it is looked whether the certificate has changed.
+pub(crate) const RENEWED_EVERY: Duration = Duration::from_secs(5);
+
 /// Options of TLS.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -32,7 +35,7 @@ pub struct TlsOptions {
 
 /// Why the files cannot be used. Never tells what is in them.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TlsError {
+pub(crate) enum TlsError {
     #[error("cannot read {path}: {reason}")]
     Read { path: String, reason: String },
     #[error("{path} holds no certificate")]
@@ -44,7 +47,7 @@ pub(super) enum TlsError {
 }
 
 impl TlsOptions {
-    fn load(&self) -> Result<ServerConfig, TlsError> {
+    fn load(&self, protocols: &[&[u8]]) -> Result<ServerConfig, TlsError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let certificates = certificates(&self.cert)?;
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| unreadable(&self.key, &e))?;
@@ -56,7 +59,7 @@ impl TlsOptions {
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_single_cert(certificates, key).map_err(TlsError::Pair)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Ok(config)
     }
 
@@ -100,34 +103,39 @@ fn unreadable(path: &std::path::Path, error: &rustls::pki_types::pem::Error) -> 
 
 /// The certificate in force.
 #[derive(Clone)]
-pub(super) struct Tls(Arc<Shared>);
+pub(crate) struct Tls(Arc<Shared>);
 
 struct Shared {
     options: TlsOptions,
+    protocols: &'static [&'static [u8]],
     acceptor: Mutex<TlsAcceptor>,
 }
 
 impl Tls {
-    pub fn load(options: &TlsOptions) -> Result<Self, TlsError> {
-        let acceptor = Mutex::new(TlsAcceptor::from(Arc::new(options.load()?)));
-        Ok(Self(Arc::new(Shared { options: options.clone(), acceptor })))
+    /// For what is spoken over it, by the names of ALPN; none: clients are not asked.
+    pub fn load(
+        options: &TlsOptions,
+        protocols: &'static [&'static [u8]],
+    ) -> Result<Self, TlsError> {
+        let acceptor = Mutex::new(TlsAcceptor::from(Arc::new(options.load(protocols)?)));
+        Ok(Self(Arc::new(Shared { options: options.clone(), protocols, acceptor })))
     }
 
     pub fn acceptor(&self) -> TlsAcceptor {
         self.0.acceptor.lock().clone()
     }
 
-    /// Looks at the files again and again, and takes them when they have changed. Files that do not
+    /// Looks at the files every so often, and takes them when they have changed. Files that do not
     /// fit, such as a new certificate beside the old key, leave what is in force in place.
     pub async fn follow(self, every: Duration, meter: Meter) {
         let mut seen = self.0.options.changed();
         loop {
             tokio::time::sleep(every).await;
-            let options = self.0.options.clone();
+            let (options, protocols) = (self.0.options.clone(), self.0.protocols);
             let before = seen.clone();
             let looked = tokio::task::spawn_blocking(move || {
                 let changed = options.changed();
-                let loaded = (changed != before).then(|| options.load());
+                let loaded = (changed != before).then(|| options.load(protocols));
                 (changed, loaded)
             });
             let Ok((changed, loaded)) = looked.await else { return };
