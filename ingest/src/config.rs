@@ -8,6 +8,7 @@ use crate::file::{FileOptions, FileSource};
 use crate::http::{HttpOptions, HttpSource};
 use crate::kafka::{KafkaOptions, KafkaSource};
 use crate::poll::{PollOptions, PollSource};
+use crate::pubsub::{PubsubOptions, PubsubSource};
 use crate::source::Source;
 use crate::stdin::{StdinOptions, StdinSource};
 
@@ -71,6 +72,15 @@ pub const SOURCES: &[SourceKind] = &[
             Ok(Box::new(PollSource::new(name, &config.log_type, options)?))
         },
     },
+    SourceKind {
+        name: "gcp_pubsub",
+        doc: "A subscription of Google Cloud Pub/Sub, such as a sink of Cloud Logging.",
+        is_given: |config| config.gcp_pubsub.is_some(),
+        build: |config, name| {
+            let options = config.gcp_pubsub.clone().unwrap_or_default();
+            Ok(Box::new(PubsubSource::new(name, &config.log_type, options)?))
+        },
+    },
 ];
 
 /// One configured source: what its bytes mean, and exactly one kind.
@@ -94,6 +104,9 @@ pub struct SourceConfig {
     /// Ask a vendor's API.
     #[serde(default)]
     pub poll: Option<PollOptions>,
+    /// Read a subscription of Google Cloud Pub/Sub.
+    #[serde(default)]
+    pub gcp_pubsub: Option<PubsubOptions>,
 }
 
 impl SourceConfig {

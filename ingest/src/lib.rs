@@ -22,9 +22,12 @@ pub mod kafka;
 pub mod ledger;
 mod meter;
 pub mod poll;
+pub mod probe;
+pub mod pubsub;
 pub mod source;
 pub mod stdin;
 mod tls;
+pub mod tokens;
 pub mod wal;
 
 #[cfg(test)]
@@ -40,5 +43,7 @@ pub use http::{HttpOptions, HttpSource};
 pub use kafka::{KafkaOptions, KafkaSource};
 pub use ledger::{Ledger, LedgerError};
 pub use poll::{Connectors, PollOptions, PollSource};
+pub use probe::{Finding, Findings};
+pub use pubsub::{PubsubOptions, PubsubSource};
 pub use source::{Resume, Shutdown, ShutdownSender, Source, SourceContext, Summary, shutdown};
 pub use stdin::{StdinOptions, StdinSource};

@@ -15,6 +15,7 @@ fn describe() {
         ("mantissa_source_rejects_total", "Pieces of input in which a source found no record."),
         ("mantissa_source_bytes_total", "Bytes that a source handed over."),
         ("mantissa_source_errors_total", "Failed attempts to read."),
+        ("mantissa_source_repeated_total", "Messages that were delivered again and recognised."),
     ] {
         describe_counter!(name, meaning);
     }
@@ -22,6 +23,9 @@ fn describe() {
         ("mantissa_source_up", "Whether the other side of a source answers."),
         ("mantissa_source_lag_messages", "Messages that a partition has yet to be read."),
         ("mantissa_source_lag_bytes", "Bytes that a partition has yet to be read."),
+        ("mantissa_source_lag_seconds", "How old the last message was when it came."),
+        ("mantissa_source_held_messages", "Messages that are here and not yet in the lake."),
+        ("mantissa_source_seen_ids", "Messages that are remembered, to be recognised."),
         ("mantissa_source_halted", "1 for a partition that waits for a person."),
     ] {
         describe_gauge!(name, meaning);
@@ -111,6 +115,25 @@ impl Meter {
         let (source, partition) = (self.source.to_string(), partition.to_owned());
         gauge!("mantissa_source_lag_bytes", "source" => source, "partition" => partition)
             .set(bytes as f64);
+    }
+
+    /// A message was delivered again, and recognised.
+    pub fn repeated(&self) {
+        counter!("mantissa_source_repeated_total", "source" => self.source.to_string())
+            .increment(1);
+    }
+
+    /// How old the last message was when it came.
+    pub fn age(&self, ms: i64) {
+        gauge!("mantissa_source_lag_seconds", "source" => self.source.to_string())
+            .set(ms.max(0) as f64 / 1_000.0);
+    }
+
+    /// How many messages are here and not yet in the lake, and how many are remembered.
+    pub fn held(&self, here: usize, remembered: usize) {
+        let source = self.source.to_string();
+        gauge!("mantissa_source_held_messages", "source" => source.clone()).set(here as f64);
+        gauge!("mantissa_source_seen_ids", "source" => source).set(remembered as f64);
     }
 
     /// A partition cannot be read on and waits for a person.

@@ -36,6 +36,7 @@ use tokio::sync::watch;
 use crate::emitter::Emitter;
 use crate::error::SourceError;
 use crate::finished::FinishedReceiver;
+use crate::probe::Findings;
 
 /// A configured connector, ready to run.
 #[async_trait]
@@ -45,6 +46,12 @@ pub trait Source: Send + 'static {
 
     /// Runs until its end or the shutdown; see the module's documentation.
     async fn run(self: Box<Self>, context: SourceContext) -> Result<Summary, SourceError>;
+
+    /// Tries it out: what may be done and what is missing. `None`: this kind cannot be tried out. Fails, in
+    /// words, only when the options themselves cannot be used.
+    async fn probe(self: Box<Self>) -> Option<Result<Findings, String>> {
+        None
+    }
 }
 
 /// Where a partition is taken up again: what the newest manifest says about it.

@@ -1,5 +1,7 @@
 //! A small pipeline for tests of sources: collects, checks spans, remembers what is committed.
 
+pub(crate) mod front;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -60,6 +60,8 @@ impl Client {
         let mut builder = match request.verb {
             Verb::Get => self.http.get(url),
             Verb::Post => self.http.post(url),
+            Verb::Put => self.http.put(url),
+            Verb::Delete => self.http.delete(url),
         };
         for (name, value) in &request.headers {
             builder = builder.header(name, value);

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::cursor::Cursor;
+use super::kept::Kept;
 use super::page::Record;
-use super::seen::{ChunkText, Id, Seen, SlotChange};
+use super::seen::{ChunkText, Id, Seen};
 use crate::source::Resume;
 
 /// A piece holds no more than this, except for one long record.
@@ -43,9 +44,7 @@ struct State {
 pub struct Handover {
     partition: Arc<str>,
     upto: u64,
-    /// By slot of the seen-set.
-    slots_upto: HashMap<u32, u64>,
-    seen: Seen,
+    seen: Kept,
     /// The cursor as it was last handed over.
     stated: Cursor,
     record_bytes_max: usize,
@@ -77,16 +76,12 @@ impl Piece {
     }
 }
 
-fn slot_name(partition: &str, slot: u32) -> Arc<str> {
-    format!("{partition}/seen/{slot}").into()
-}
-
 impl Handover {
     /// As the lake has it, and the cursor that goes on, if there is one. A state that cannot be read is an
     /// error in words: to begin anew is for a person to decide.
     pub fn open(
         partition: &str,
-        mut seen: Seen,
+        seen: Seen,
         record_bytes_max: usize,
         resume: &HashMap<Arc<str>, Resume>,
     ) -> Result<(Self, Option<Cursor>), String> {
@@ -95,22 +90,12 @@ impl Handover {
         let text = own.and_then(|resume| resume.state.as_deref());
         let state: Option<State> =
             text.map(|text| serde_json::from_str(text).map_err(told)).transpose()?;
-        let prefix = format!("{partition}/seen/");
-        let (mut slots_upto, mut closed) = (HashMap::new(), Vec::new());
-        for (name, resume) in resume {
-            let Some(Ok(slot)) = name.strip_prefix(&prefix).map(str::parse::<u32>) else {
-                continue;
-            };
-            slots_upto.insert(slot, resume.upto);
-            let text = resume.state.as_deref().unwrap_or_default();
-            closed.extend(serde_json::from_str::<ChunkText>(text).ok());
-        }
         let (cursor, open) = state.map(|state| (state.cursor, state.seen)).unzip();
-        seen.restore(open, closed);
+        let seen = Kept::open(partition, seen, open, resume);
         let upto = own.map_or(0, |resume| resume.upto);
         let stated = cursor.clone().unwrap_or_default();
         let partition = partition.into();
-        Ok((Self { partition, upto, slots_upto, seen, stated, record_bytes_max }, cursor))
+        Ok((Self { partition, upto, seen, stated, record_bytes_max }, cursor))
     }
 
     pub fn partition(&self) -> &Arc<str> {
@@ -118,7 +103,7 @@ impl Handover {
     }
 
     pub fn seen(&self) -> &Seen {
-        &self.seen
+        self.seen.set()
     }
 
     /// Forgets what no cursor that may be in force after a crash can meet again.
@@ -130,7 +115,7 @@ impl Handover {
     pub fn fresh(&self, records: Vec<Record>) -> Vec<Record> {
         let mut within = HashSet::new();
         let is_fresh =
-            |record: &Record| !self.seen.contains(&record.id) && within.insert(record.id);
+            |record: &Record| !self.seen.set().contains(&record.id) && within.insert(record.id);
         records.into_iter().filter(is_fresh).collect()
     }
 
@@ -161,17 +146,10 @@ impl Handover {
         for id in piece.ids {
             self.seen.insert(id, seen_ms);
         }
-        for change in self.seen.take_changes() {
-            let slot = change.slot();
-            let state = match change {
-                SlotChange::Closed(_, chunk) => json(&chunk),
-                SlotChange::Emptied(_) => String::new(),
-            };
-            let upto = self.slots_upto.entry(slot).or_default();
-            let (after, partition) = (*upto, slot_name(&self.partition, slot));
-            *upto += 1;
+        for closed in self.seen.closed() {
+            let (partition, after, upto, state) = closed;
             let (records, rejects) = Default::default();
-            out.push(Emission { partition, after, upto: *upto, state, records, rejects });
+            out.push(Emission { partition, after, upto, state, records, rejects });
         }
         let state = State { cursor: self.stated.clone(), seen: self.seen.open_text() };
         let after = self.upto;

@@ -13,6 +13,7 @@ pub mod connector;
 pub mod cursor;
 mod gauges;
 pub mod handover;
+pub(crate) mod kept;
 pub mod options;
 pub mod page;
 pub mod poller;

@@ -9,6 +9,11 @@ pub enum Verb {
     #[default]
     Get,
     Post,
+    /// Not for connectors: what they ask changes nothing.
+    #[serde(skip)]
+    Put,
+    #[serde(skip)]
+    Delete,
 }
 
 impl Verb {
@@ -16,6 +21,8 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
         }
     }
 }

@@ -83,12 +83,12 @@ fn shared(of: Id, limit: impl FnOnce() -> Allowance) -> Arc<Mutex<Allowance>> {
 }
 
 /// For jitter, so that equal collectors that start together do not stay together.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     since.as_nanos() as u64 ^ u64::from(std::process::id()) << 32
 }
 
-pub(super) fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     now().0.div_euclid(1_000_000)
 }
 

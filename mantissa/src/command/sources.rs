@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use ::ingest::poll::probe::{Probe, Probed};
-use ::ingest::{Connectors, PollSource};
+use ::ingest::{Connectors, Findings, PollSource};
 use anyhow::{Context as _, anyhow, bail};
 use event::Timestamp;
 
@@ -44,10 +44,17 @@ fn test(name: &str, file: &ConfigFile) -> anyhow::Result<ExitCode> {
         let names: Vec<_> = config.sources.keys().map(String::as_str).collect();
         bail!("there is no source `{name}`; configured: {}", names.join(", "));
     };
-    let Some(options) = &source.poll else {
-        bail!("source `{name}` is no `poll`: only vendors that are asked can be tried out");
-    };
     let at = config.places.at(&format!("sources.{name}"));
+    let Some(options) = &source.poll else {
+        let built = source.build(name).with_context(|| format!("{at}source `{name}`"))?;
+        let kind = source.kind(name)?.name;
+        let found = super::block_on(async { Ok(built.probe().await) })?;
+        let found =
+            found.with_context(|| format!("source `{name}`: `{kind}` cannot be tried out"))?;
+        let found = found.map_err(|words| anyhow!("{at}source `{name}`: {words}"))?;
+        report::out(&told(name, &found))?;
+        return Ok(if found.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    };
     let source = PollSource::new(name, &source.log_type, options.clone())
         .with_context(|| format!("{at}source `{name}`"))?;
     let probe = super::block_on(async { source.probe().await.map_err(|words| anyhow!(words)) })
@@ -55,6 +62,20 @@ fn test(name: &str, file: &ConfigFile) -> anyhow::Result<ExitCode> {
     report::out(&describe(name, &probe))?;
     let is_good = probe.partitions.iter().all(|partition| partition.trouble.is_none());
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn told(name: &str, found: &Findings) -> String {
+    let mut text = format!("source `{name}` reads {}\n", found.reads);
+    for finding in &found.findings {
+        text += &match &finding.trouble {
+            None => format!("  {}\n", finding.what),
+            Some(trouble) => format!("  {}: NOT WELL: {trouble}\n", finding.what),
+        };
+    }
+    if !found.is_good() {
+        text += &format!("  the credential needs: {}\n  see {}\n", found.needs, found.docs);
+    }
+    text
 }
 
 fn describe(name: &str, probe: &Probe) -> String {

@@ -8,22 +8,19 @@
 pub mod duo;
 pub mod jwt;
 pub mod options;
+mod token;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use event::Secret;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::request::{Reply, Request, Verb};
-use super::when::Form;
 use jwt::Key;
 pub use options::{AuthKind, AuthOptions, Defaults};
 use options::{ClientCredentials, Google};
+pub use token::Token;
 
-/// A token whose lifetime is not told is renewed after this.
-const LIFETIME_MS: i64 = 1_800_000;
-/// A token is renewed so long before its end, or a tenth of its lifetime if that is less.
-const MARGIN_MS_MAX: i64 = 60_000;
 const SECOND_MS: i64 = 1_000;
 
 #[derive(Debug)]
@@ -42,12 +39,6 @@ enum Method {
         user: String,
         key: Key,
     },
-}
-
-#[derive(Debug)]
-struct Token {
-    value: Secret,
-    renew_ms: i64,
 }
 
 /// Proof of identity, with the token that is in force.
@@ -134,26 +125,7 @@ impl Auth {
 
     /// The answer to a token request; fails in the vendor's own words.
     pub fn answered(&mut self, reply: &Reply, now_ms: i64) -> Result<(), String> {
-        let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        let token = body["access_token"].as_str().or(body["token"].as_str());
-        let (200..300, Some(token)) = (reply.status, token) else {
-            let words = ["error", "error_description", "message", "errorSummary"];
-            let said: Vec<&str> = words.iter().filter_map(|w| body[*w].as_str()).collect();
-            return Err(match said.is_empty() {
-                true => format!("no token, but status {}", reply.status),
-                false => format!("no token: {}", event::shown::line(&said.join(": "))),
-            });
-        };
-        let seconds = body["expires_in"].as_i64();
-        let seconds = seconds.or_else(|| body["expires_in"].as_str()?.parse().ok());
-        let until = body["expires_at"].as_str().and_then(|at| Form::Rfc3339.read(at));
-        let lifetime_ms = seconds
-            .map(|s| s.saturating_mul(SECOND_MS))
-            .or(until.map(|until| until - now_ms))
-            .unwrap_or(LIFETIME_MS)
-            .max(0);
-        let renew_ms = now_ms.saturating_add(lifetime_ms - MARGIN_MS_MAX.min(lifetime_ms / 10));
-        self.token = Some(Token { value: Secret::new(token), renew_ms });
+        self.token = Some(Token::read(reply, now_ms)?);
         self.generation += 1;
         Ok(())
     }

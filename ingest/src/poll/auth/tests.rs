@@ -2,6 +2,7 @@ use super::options::{
     ClientOptions, GithubAppOptions, GoogleOptions, SnowflakeOptions, TokenOptions,
 };
 use super::*;
+use serde_json::Value;
 
 pub(super) fn vectors() -> Value {
     serde_json::from_str(include_str!("vectors/golden.json")).unwrap()
