@@ -132,6 +132,11 @@ fn metrics_of(folder: &str) -> Vec<String> {
 }
 
 #[test]
+fn the_guide_to_google_cloud_works() {
+    assert_eq!(follow("docs/google-cloud.md"), 1);
+}
+
+#[test]
 fn the_page_about_the_lake_works() {
     assert_eq!(follow("docs/lake.md"), 3);
 }

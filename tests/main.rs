@@ -11,6 +11,7 @@
 //! - `memory`: how much the program takes while records are huge;
 //! - `operate`: health, reload, destinations that are down, a full disk, redaction, redrive, stop;
 //! - `poll`: vendors that are asked, killed programs, connectors;
+//! - `pubsub`: a subscription of a real emulator, killed programs;
 //! - `queue`: a topic of a real broker, read to its end;
 //! - `rules`: checking, testing and evaluating Sigma rules;
 //! - `s3`: the lake in a bucket;
@@ -32,6 +33,7 @@ mod lake;
 mod memory;
 mod operate;
 mod poll;
+mod pubsub;
 mod queue;
 mod rules;
 mod s3;

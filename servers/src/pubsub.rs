@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use crate::http::http;
 use crate::process::{Process, free_port, skipped};
 
@@ -50,9 +53,11 @@ impl Pubsub {
         format!("projects/project/subscriptions/{name}")
     }
 
-    /// Publishes messages, given as JSON: `{"data":"base64","attributes":{}}`.
-    pub fn publish(&self, topic: &str, messages: &[String]) {
-        for some in messages.chunks(500) {
+    /// Publishes messages that hold these texts.
+    pub fn publish(&self, topic: &str, texts: &[String]) {
+        let message = |text: &String| format!(r#"{{"data":"{}"}}"#, BASE64.encode(text));
+        for some in texts.chunks(500) {
+            let some: Vec<_> = some.iter().map(message).collect();
             let body = format!(r#"{{"messages":[{}]}}"#, some.join(","));
             self.ask("POST", &format!("topics/{topic}:publish"), &body);
         }

@@ -2,8 +2,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use servers::Pubsub;
 
 use super::*;
@@ -25,20 +23,15 @@ fn records(numbers: std::ops::Range<usize>) -> Vec<String> {
     numbers.map(|n| format!(r#"{{"insertId":"{n:05}"}}"#)).collect()
 }
 
-fn messages(numbers: std::ops::Range<usize>) -> Vec<String> {
-    let message = |record: &String| format!(r#"{{"data":"{}"}}"#, BASE64.encode(record));
-    records(numbers).iter().map(message).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_comes_once_and_is_acknowledged_when_it_is_in_the_lake() {
     let Some(server) = Pubsub::start() else { return };
     let subscription = server.subscription("once");
-    server.publish("once", &messages(0..2_500));
+    server.publish("once", &records(0..2_500));
     let lake = Lake::default();
     let running = lake.start(source(options(&subscription, &server.endpoint())));
     assert_eq!(running.wait_for(2_500).await, records(0..2_500));
-    server.publish("once", &messages(2_500..2_600));
+    server.publish("once", &records(2_500..2_600));
     assert_eq!(running.wait_for(2_600).await, records(0..2_600));
     let summary = running.stop().await.unwrap();
     assert_eq!((summary.records, summary.rejects), (2_600, 0));
@@ -54,7 +47,7 @@ async fn a_slow_pipeline_keeps_its_leases_and_survives_losing_them() {
     let Some(server) = Pubsub::start() else { return };
     let read = async |name: &str, may_renew: bool| {
         let subscription = server.subscription(name);
-        server.publish(name, &messages(0..3));
+        server.publish(name, &records(0..3));
         let given = Arc::new(AtomicUsize::new(0));
         let counted = given.clone();
         let url = front(&server.endpoint(), move |asked| {
@@ -85,7 +78,7 @@ async fn a_slow_pipeline_keeps_its_leases_and_survives_losing_them() {
 async fn nothing_is_lost_or_doubled_by_bad_answers() {
     let Some(server) = Pubsub::start() else { return };
     let subscription = server.subscription("faults");
-    server.publish("faults", &messages(0..300));
+    server.publish("faults", &records(0..300));
     let url = front(&server.endpoint(), |asked| match asked.path.rsplit(':').next() {
         Some("pull") => match asked.before {
             0 => Fate::Answer(503, String::new()),
@@ -118,7 +111,7 @@ async fn nothing_is_lost_or_doubled_by_bad_answers() {
 async fn what_could_not_be_acknowledged_is_recognised_after_a_restart() {
     let Some(server) = Pubsub::start() else { return };
     let subscription = server.subscription("restart");
-    server.publish("restart", &messages(0..50));
+    server.publish("restart", &records(0..50));
     let lake = Lake::default();
     let url = front(&server.endpoint(), |asked| match asked.path.ends_with(":acknowledge") {
         true => Fate::Answer(503, String::new()),
@@ -128,7 +121,7 @@ async fn what_could_not_be_acknowledged_is_recognised_after_a_restart() {
     running.wait_for(50).await;
     drop(running);
     tokio::time::sleep(Duration::from_secs(11)).await;
-    server.publish("restart", &messages(50..60));
+    server.publish("restart", &records(50..60));
     let running = lake.start(source(options(&subscription, &server.endpoint())));
     assert_eq!(running.wait_for(60).await, records(0..60));
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -142,7 +135,7 @@ async fn what_could_not_be_acknowledged_is_recognised_after_a_restart() {
 async fn trying_out_tells_what_is_missing_and_takes_nothing() {
     let Some(server) = Pubsub::start() else { return };
     let subscription = server.subscription("tried");
-    server.publish("tried", &messages(0..1));
+    server.publish("tried", &records(0..1));
     let probe = async |options: PubsubOptions| source(options).probe().await.unwrap().unwrap();
     let found = probe(options(&subscription, &server.endpoint())).await;
     assert!(found.is_good(), "{found:?}");
