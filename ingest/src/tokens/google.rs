@@ -42,7 +42,7 @@ pub struct GoogleAuth {
 /// Gives tokens out.
 #[derive(Debug)]
 pub enum Issuer {
-    Key { email: String, key_id: Option<String>, key: Key, token_url: String },
+    Key { email: String, key_id: Option<String>, key: Box<Key>, token_url: String },
     Metadata { url: String },
     Federated(Box<Federated>),
 }
@@ -111,7 +111,7 @@ impl GoogleAuth {
                 Issuer::Key {
                     email: client_email,
                     key_id: private_key_id,
-                    key: Key::from_pem(private_key.expose())?,
+                    key: Box::new(Key::from_pem(private_key.expose())?),
                     token_url: token_url.unwrap_or_else(|| TOKEN_URL.to_owned()),
                 }
             }
