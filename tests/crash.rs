@@ -9,15 +9,15 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::lives::{Life, Random, Receiver};
 use crate::queue;
-use crate::support::{accepts, column_counts, mantissa, note, ok, request, wait_until};
+use crate::support::{accepts, column_counts, note, ok, wait_until};
 use servers::{Broker, Topic, free_port};
 
 fn kills() -> u32 {
@@ -100,42 +100,6 @@ correlation:
   condition: {eq: 5}
 ";
 
-/// Small deterministic random numbers; the seed is printed with a failure.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
-    }
-}
-
-/// A webhook receiver that knows an alert again by its id, as the Standard Webhooks specification
-/// asks. Returns the address and, by alert id, the events that arrived.
-fn receiver() -> (SocketAddr, Arc<Mutex<BTreeMap<String, String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let seen = Arc::new(Mutex::new(BTreeMap::new()));
-    let into = Arc::clone(&seen);
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let into = Arc::clone(&into);
-            std::thread::spawn(move || {
-                while let Some((head, body)) = request(&mut stream) {
-                    let id = head.lines().find_map(|l| l.strip_prefix("webhook-id:"));
-                    let id = id.expect("a webhook carries its id").trim().to_owned();
-                    into.lock().unwrap().insert(id, String::from_utf8_lossy(&body).into_owned());
-                    if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    (address, seen)
-}
-
 fn write_config(dir: &Path, port: u16, hook: SocketAddr, broker: Option<&Broker>) {
     std::fs::create_dir_all(dir.join("in")).unwrap();
     std::fs::write(dir.join("rule.yml"), RULE).unwrap();
@@ -170,29 +134,6 @@ sources:
 "
     );
     std::fs::write(dir.join("mantissa.yaml"), config).unwrap();
-}
-
-/// The running program; a failed test leaves none behind.
-struct Life(Child);
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        // SIGKILL. It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(dir: &Path) -> Life {
-    let child = mantissa()
-        .args(["run", "--log", "warn"])
-        .current_dir(dir)
-        .stderr(Stdio::from(
-            std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap(),
-        ))
-        .spawn()
-        .expect("the program starts");
-    Life(child)
 }
 
 /// What the senders have had accepted so far.
@@ -265,7 +206,7 @@ struct Judge<'a> {
     tailed: usize,
     queued: &'a [usize],
     /// Alerts that reached the destination, by identity.
-    left: &'a Mutex<BTreeMap<String, String>>,
+    left: &'a Receiver,
 }
 
 impl Judge<'_> {
@@ -291,7 +232,7 @@ impl Judge<'_> {
         });
         wait("the delivery of every alert", 60, &|| {
             std::panic::catch_unwind(|| column_counts(lake, "alerts", "alert_id").len())
-                .is_ok_and(|raised| raised == left.lock().unwrap().len())
+                .is_ok_and(|raised| raised == left.alerts())
         });
     }
 
@@ -337,7 +278,7 @@ impl Judge<'_> {
         let expected = watched + 2 * whole;
         let raised: usize = self.alerts_by("alert_id").values().sum();
         assert_eq!(raised, expected, "seed {seed}");
-        assert_eq!(self.left.lock().unwrap().len(), expected, "seed {seed}: alerts that left");
+        assert_eq!(self.left.alerts(), expected, "seed {seed}: alerts that left");
     }
 }
 
@@ -345,11 +286,11 @@ impl Judge<'_> {
 fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    let seed = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let seed = Random::seed();
     let mut random = Random(seed);
-    let (port, (hook, alerts)) = (free_port(), receiver());
+    let (port, alerts) = (free_port(), Receiver::start());
     let broker = Broker::start();
-    write_config(dir, port, hook, broker.as_ref());
+    write_config(dir, port, alerts.address, broker.as_ref());
     let lake = dir.join("lake");
     let sent = Arc::new(Sent::default());
     let (a, b) = (Arc::clone(&sent), Arc::clone(&sent));
@@ -363,7 +304,7 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     // How far the group had come after each life; it follows what is in the lake.
     let mut lives: Vec<i64> = vec![0];
     for life in 0..kills() {
-        let running = start(dir);
+        let running = Life::start(dir);
         if broker.is_some() && life % 2 == 1 {
             // Joining a group takes longer than the short lives: the member of the one before has to be
             // given up first.
@@ -378,7 +319,7 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let killed_reading = lives.windows(2).filter(|two| two[1] > two[0]).count();
     let enough = kills() as usize / 2;
     assert!(broker.is_none() || killed_reading >= enough, "seed {seed}: {lives:?}");
-    let mut child = start(dir);
+    let last = Life::start(dir);
     std::thread::sleep(Duration::from_millis(1_500));
     sent.stop.store(true, Ordering::Relaxed);
     tailing.join().unwrap();
@@ -391,10 +332,8 @@ fn nothing_acknowledged_is_lost_or_doubled_by_kill_9() {
     let judge = Judge { seed, lake: &lake, tailed, queued: &queued, left: &alerts };
     judge.wait_for_all();
     // SIGTERM: a final epoch and a clean exit.
-    let id = child.0.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     let asked = Instant::now();
-    let status = child.0.wait().unwrap();
+    let status = last.stop();
     assert!(status.success() && asked.elapsed() < Duration::from_secs(25), "{status:?}");
 
     let have = column_counts(&lake, "aws_vpcflow", "interface_id");

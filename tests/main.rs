@@ -15,6 +15,7 @@
 //! - `queue`: a topic of a real broker, read to its end;
 //! - `rules`: checking, testing and evaluating Sigma rules;
 //! - `s3`: the lake in a bucket;
+//! - `soak`: everything fails at once, for as long as one likes, judged by DuckDB;
 //! - `tell`: what rules tell about themselves;
 //! - `docs`: commands in the documentation run as printed.
 //!
@@ -30,6 +31,7 @@ mod docs;
 mod doors;
 mod ingest_query;
 mod lake;
+mod lives;
 mod memory;
 mod operate;
 mod poll;
@@ -37,6 +39,7 @@ mod pubsub;
 mod queue;
 mod rules;
 mod s3;
+mod soak;
 mod support;
 mod tell;
 mod tidy;

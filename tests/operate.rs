@@ -16,7 +16,7 @@ mod sight;
 mod sources;
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use servers::free_port;
 
-use crate::support::{Said, mantissa, request, wait_until};
+use crate::support::{Said, get, mantissa, metric, request, wait_until};
 
 const WAIT: Duration = Duration::from_secs(45);
 
@@ -124,22 +124,7 @@ impl Site {
 
     /// Asks the console; status 0 when it does not answer.
     fn get(&self, path: &str, token: &str) -> (u16, String) {
-        let ask = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.console))?;
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-            write!(
-                stream,
-                "GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
-                 connection: close\r\n\r\n"
-            )?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        let answer = ask().unwrap_or_default();
-        let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
-        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        (status, body.to_owned())
+        get(self.console, path, token)
     }
 
     /// The check of this name in `/readyz`: its condition and reason.
@@ -154,9 +139,7 @@ impl Site {
 
     /// The value of a metric's first sample that begins so.
     fn metric(&self, sample: &str) -> f64 {
-        let (_, text) = self.get("/metrics", "");
-        let line = text.lines().find(|line| line.starts_with(sample));
-        line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or(-1.0)
+        metric(self.console, sample)
     }
 
     /// Appends lines to the file that the process follows.

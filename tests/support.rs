@@ -179,3 +179,66 @@ pub fn post(port: u16, body: &str) -> Option<String> {
 pub fn accepts(port: u16, lines: &str) -> bool {
     post(port, lines).is_some_and(|answer| answer.starts_with("http/1.1 200"))
 }
+
+/// Asks the server at `port`: its status, 0 when it does not answer, and the body.
+pub fn get(port: u16, path: &str, token: &str) -> (u16, String) {
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+             connection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = ask().unwrap_or_default();
+    let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or(0);
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    (status, body.to_owned())
+}
+
+/// The value of a metric's first sample that begins so, at the console of that port.
+pub fn metric(console: u16, sample: &str) -> f64 {
+    let (_, text) = get(console, "/metrics", "");
+    let line = text.lines().find(|line| line.starts_with(sample));
+    line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or(-1.0)
+}
+
+/// A small file system, unmounted at the end.
+pub struct Small(pub PathBuf);
+
+impl Small {
+    /// `None` where mounting is not permitted.
+    pub fn mount(at: &Path, size: &str) -> Option<Self> {
+        std::fs::create_dir(at).unwrap();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(at)
+            .output();
+        match mount {
+            Ok(output) if output.status.success() => Some(Self(at.to_path_buf())),
+            refused => {
+                skipped(&format!("a small file system cannot be mounted here: {refused:?}"));
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        // Lazily: the process under test may still be there after a failure.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Writes until nothing more fits.
+pub fn fill(path: &Path) {
+    let mut file = std::fs::File::create(path).unwrap();
+    for block in [65_536, 4_096, 512, 1] {
+        while file.write_all(&vec![b'x'; block]).is_ok() {}
+    }
+}

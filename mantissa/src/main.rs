@@ -2,6 +2,7 @@
 
 mod allocator;
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -33,7 +34,12 @@ fn main() -> ExitCode {
 fn start_logging(cli: &Cli) -> anyhow::Result<()> {
     let filter =
         EnvFilter::try_new(&cli.log).map_err(|e| anyhow::anyhow!("--log {}: {e}", cli.log))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for terminals; a file or a collector of logs gets text.
+    let is_coloured = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(is_coloured)
+        .with_writer(std::io::stderr);
     if cli.log_json {
         builder.json().init()
     } else {

@@ -1,5 +1,6 @@
-//! Real servers for tests: a broker that speaks the Kafka protocol, an S3 emulator, a Pub/Sub
-//! emulator, a TLS front, a wire that can be cut, and an authority that signs certificates for one test.
+//! Real servers for tests: a broker that speaks the Kafka protocol, an S3 emulator, a Pub/Sub emulator, a TLS
+//! front, a wire that can be cut, a proxy that spoils requests, and an authority that signs certificates for
+//! one test.
 //!
 //! `scripts/test-deps.sh` installs the programs. A server listens on a free port of the loopback
 //! address, and ends when it is dropped. Where one is not installed `start` says so loudly and gives
@@ -8,6 +9,7 @@
 mod authority;
 mod broker;
 mod bucket;
+mod faults;
 mod front;
 mod http;
 mod process;
@@ -17,8 +19,9 @@ mod wire;
 pub use authority::{Authority, Identity};
 pub use broker::{Broker, Topic};
 pub use bucket::Bucket;
+pub use faults::{Fault, Faults};
 pub use front::Front;
 pub use http::http;
-pub use process::{free_port, note, skipped};
+pub use process::{free_port, installed, note, skipped};
 pub use pubsub::Pubsub;
 pub use wire::Wire;

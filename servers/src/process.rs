@@ -34,7 +34,7 @@ pub fn free_port() -> u16 {
 }
 
 /// The path of an installed program. `None`, said loudly, when it is not installed.
-pub(crate) fn installed(name: &str) -> Option<PathBuf> {
+pub fn installed(name: &str) -> Option<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("in the workspace");
     let program = root.join(".deps/venv/bin").join(name);
     if program.exists() {

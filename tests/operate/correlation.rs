@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::disk::{fill, site_on_small_disk};
+use super::disk::site_on_small_disk;
 use super::{Hook, Site, alerts_in, free_port};
-use crate::support::{cloudtrail, column_counts, ok};
+use crate::support::{cloudtrail, column_counts, fill, ok};
 
 /// Counts events of a name; `more` is added to the correlation.
 fn counted(title: &str, condition: &str) -> String {

@@ -1,48 +1,9 @@
 //! A disk that fills up: intake waits, `/readyz` says why, and nothing is lost.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::{Hook, Site, free_port};
-use crate::support::{cloudtrail, number, ok, skipped};
-
-/// A small file system, unmounted at the end.
-pub struct Small(pub PathBuf);
-
-impl Small {
-    /// `None` where mounting is not permitted.
-    pub fn mount(at: &Path, size: &str) -> Option<Self> {
-        std::fs::create_dir(at).unwrap();
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(at)
-            .output();
-        match mount {
-            Ok(output) if output.status.success() => Some(Self(at.to_path_buf())),
-            refused => {
-                skipped(&format!("a small file system cannot be mounted here: {refused:?}"));
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        // Lazily: the process under test may still be there after a failure.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-/// Writes until nothing more fits.
-pub fn fill(path: &Path) {
-    let mut file = std::fs::File::create(path).unwrap();
-    for block in [65_536, 4_096, 512, 1] {
-        while file.write_all(&vec![b'x'; block]).is_ok() {}
-    }
-}
+use crate::support::{Small, cloudtrail, fill, number, ok};
 
 fn events(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|n| cloudtrail(&format!("e-{n}"), "ListUsers")).collect()

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use servers::{Broker, Wire};
 
-use super::disk::{Small, fill};
 use super::{Site, free_port};
 use crate::queue;
-use crate::support::{accepts, column_counts, number, ok, post};
+use crate::support::{Small, accepts, column_counts, fill, number, ok, post};
 
 fn flows(range: std::ops::Range<usize>) -> Vec<String> {
     let flow = |n| {
@@ -86,7 +85,9 @@ fn a_log_on_a_full_disk_refuses_and_goes_on_when_there_is_room() {
     assert!(refused >= 4, "{refused} refused");
     assert!(site.metric("mantissa_source_errors_total{source=\"push\"}") >= f64::from(refused));
     let log = std::fs::read_to_string(site.path("log")).unwrap();
-    assert!(log.contains("the write-ahead log cannot be written"), "{log}");
+    let said = log.matches("the write-ahead log cannot be written").count();
+    assert_eq!(said, 1, "once, not for each request: {log}");
+    assert!(!log.contains('\x1b'), "a file gets no colours: {log}");
     // kill -9 in this state: what was accepted is there, what was refused is not.
     site.signal("-KILL");
     site.child.take().unwrap().wait().unwrap();

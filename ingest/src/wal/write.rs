@@ -41,7 +41,8 @@ pub struct Writer {
 impl Writer {
     pub(super) fn start(shared: Arc<Shared>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
-        let work = Work { shared: shared.clone(), file: None, group: Vec::new() };
+        let work =
+            Work { shared: shared.clone(), file: None, group: Vec::new(), is_failing: false };
         std::thread::spawn(move || work.run(waiting));
         Self { queue, shared }
     }
@@ -74,6 +75,8 @@ struct Work {
     shared: Arc<Shared>,
     file: Option<File>,
     group: Vec<u8>,
+    /// The last write failed, which has been said.
+    is_failing: bool,
 }
 
 impl Work {
@@ -107,12 +110,17 @@ impl Work {
         match self.write() {
             Ok(()) => {
                 self.shared.durable.send_replace(start + self.group.len() as u64);
+                if !self.group.is_empty() && std::mem::take(&mut self.is_failing) {
+                    tracing::info!("the write-ahead log is written again");
+                }
                 for (reply, end) in ends {
                     let _ = reply.send(Ok(end));
                 }
             }
             Err(error) => {
-                tracing::error!(%error, "the write-ahead log cannot be written");
+                if !std::mem::replace(&mut self.is_failing, true) {
+                    tracing::error!(%error, "the write-ahead log cannot be written");
+                }
                 self.undo();
                 for (reply, _) in ends {
                     let _ = reply.send(Err(AppendError::Io(error.to_string())));
