@@ -133,7 +133,7 @@ fn metrics_of(folder: &str) -> Vec<String> {
 
 #[test]
 fn the_guide_to_google_cloud_works() {
-    assert_eq!(follow("docs/google-cloud.md"), 1);
+    assert_eq!(follow("docs/google-cloud.md"), 2);
 }
 
 #[test]

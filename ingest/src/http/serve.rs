@@ -96,10 +96,11 @@ pub(super) fn router(options: &HttpOptions, writer: Writer, meter: Meter) -> Rou
         router = router.route(path, post(post_raw));
     }
     for webhook in &options.webhooks {
+        let google = webhook.google().map(Arc::new);
         let webhook = Arc::new(webhook.clone());
         let of_get = Arc::clone(&webhook);
         let posted = move |State(service): State<Arc<Service>>, headers: HeaderMap, body: Body| async move {
-            let done = service.take_webhook(&webhook, &headers, body).await;
+            let done = service.take_webhook(&webhook, google.as_deref(), &headers, body).await;
             service.answer_webhook(done)
         };
         let path = of_get.path.clone();
@@ -195,13 +196,21 @@ impl Service {
     async fn take_webhook(
         &self,
         webhook: &WebhookOptions,
+        google: Option<&webhook::Google>,
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Proven, Refusal> {
-        webhook.check_headers(headers, now_s()).map_err(Refusal::Doubt)?;
+        let believed = match google {
+            Some(google) => google.check(headers, now_s() * 1_000).await,
+            None => webhook.check_headers(headers, now_s()),
+        };
+        believed.map_err(Refusal::Doubt)?;
         let read = tokio::time::timeout(self.wait, self.read(headers, body)).await;
         let (body, mut room) = read.map_err(|_| Refusal::Late)??;
-        let proven = webhook.check(headers, &body, now_s()).map_err(Refusal::Doubt)?;
+        let proven = match google {
+            Some(_) => Proven::Events,
+            None => webhook.check(headers, &body, now_s()).map_err(Refusal::Doubt)?,
+        };
         if matches!(proven, Proven::Handshake(_)) {
             return Ok(proven);
         }
@@ -369,6 +378,9 @@ fn plain_refusal(refusal: Refusal) -> Response {
         Refusal::Doubt(Doubt::Forged) => (StatusCode::UNAUTHORIZED, "the signature is wrong"),
         Refusal::Doubt(Doubt::Stale) => {
             (StatusCode::UNAUTHORIZED, "signed too far from now: is a clock wrong?")
+        }
+        Refusal::Doubt(Doubt::Unknown) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the signer's keys cannot be had; try again")
         }
         Refusal::Overload => (StatusCode::TOO_MANY_REQUESTS, "too much at once; try again"),
         Refusal::Full => (StatusCode::SERVICE_UNAVAILABLE, "no room on disk; try again"),

@@ -26,6 +26,7 @@ use crate::probe::Findings;
 use crate::source::{Source, SourceContext, Summary};
 use crate::tokens::{GoogleAuth, Tokens};
 use api::Api;
+pub(crate) use api::Wire;
 use feed::Feed;
 use leases::Limits;
 use work::Work;

@@ -1,5 +1,6 @@
 //! Webhooks over a real connection: believed, stored, and everybody else turned away.
 
+use base64::Engine as _;
 use serde_json::json;
 
 use super::*;
@@ -125,4 +126,53 @@ fn paths_are_given_once() {
         let said = refused(path).unwrap();
         assert!(said.contains(why), "{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_pubsub_pushes_is_believed_by_its_token_and_unwrapped() {
+    use crate::testing::front::{Fate, front};
+    let vectors = include_str!("../../poll/auth/vectors/golden.json");
+    let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+    let key =
+        crate::poll::auth::jwt::Key::from_pem(vectors["jwt"]["private_key_pem"].as_str().unwrap())
+            .unwrap();
+    let encode = |bytes: Vec<u8>| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let (n, e) = key.public_parts();
+    let keys = json!({"keys": [{"kid": "k", "n": encode(n), "e": encode(e)}]}).to_string();
+    let keys_url = front("http://127.0.0.1:1", move |_| Fate::Answer(200, keys.clone()));
+    let now_s = crate::poll::source::now_ms() / 1_000;
+    let token = |email: &str| {
+        let claims = [
+            ("iss", json!("https://accounts.google.com")),
+            ("aud", json!("here")),
+            ("email", json!(email)),
+            ("email_verified", json!(true)),
+            ("iat", json!(now_s)),
+            ("exp", json!(now_s + 600)),
+        ];
+        format!("Bearer {}", key.sign(Some("k"), &claims).unwrap())
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let lake = Lake::default();
+    let verify =
+        json!({"google": {"audience": "here", "email": "push@acme", "keys_url": keys_url}});
+    let webhooks = json!([
+        {"path": "/push", "verify": verify},
+        {"path": "/whole", "verify": verify, "records": "message"},
+    ]);
+    let server = start(&lake, with_webhooks(dir.path(), webhooks));
+    let post = |path: &str, token: String, body: &str| {
+        let request = server.client.post(format!("{}{path}", server.base));
+        answer(request.header("authorization", token).body(body.to_owned()))
+    };
+    let wrapped = r#"{"message":{"data":"eyJuIjoxfQ==","attributes":{"a":"b"},"messageId":"7"},"subscription":"projects/p/subscriptions/s"}"#;
+    assert_eq!(post("/push", token("push@acme"), wrapped).await.0, 200);
+    assert_eq!(post("/push", token("push@acme"), r#"{"n":2}"#).await.0, 200);
+    assert_eq!(post("/whole", token("push@acme"), wrapped).await.0, 200);
+    let (status, text) = post("/push", token("other@acme"), wrapped).await;
+    assert!(status == 401 && text.contains("wrong"), "{status} {text}");
+    let records = server.running.wait_for(3).await;
+    let whole = r#"{"data":"eyJuIjoxfQ==","attributes":{"a":"b"},"messageId":"7"}"#;
+    assert_eq!(records, [whole, r#"{"n":1}"#, r#"{"n":2}"#]);
+    server.running.stop().await.unwrap();
 }

@@ -5,6 +5,7 @@
 //! time for every wrong one. A vendor that signs the time of sending is held to it, so that a request
 //! that was overheard cannot be sent again later.
 
+mod oidc;
 mod records;
 mod verify;
 
@@ -13,6 +14,7 @@ use event::Secret;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(super) use oidc::Google;
 pub(super) use records::records;
 pub use verify::Verify;
 
@@ -59,6 +61,8 @@ pub(super) enum Doubt {
     Forged,
     /// Too long ago, or in the future.
     Stale,
+    /// The keys by which it could be judged cannot be had now.
+    Unknown,
 }
 
 impl WebhookOptions {
@@ -73,6 +77,12 @@ impl WebhookOptions {
             return Some(format!("{name:?} of {path} is no name of a header"));
         }
         verify.fault().map(|fault| format!("`verify` of {path}: {fault}"))
+    }
+
+    /// The keys of a vendor that proves itself by tokens.
+    pub(super) fn google(&self) -> Option<Google> {
+        let Verify::Google { audience, email, keys_url } = &self.verify else { return None };
+        Some(Google::new(audience, email, keys_url.as_deref()))
     }
 
     /// What can be refused by the headers alone, so that no memory is given to a body that is not believed
@@ -101,6 +111,11 @@ impl WebhookOptions {
         self.verify.check(headers, &[], now_s, 0)?;
         let challenge = text(headers, "x-okta-verification-challenge").ok_or(Doubt::Unsigned)?;
         Ok(Some(serde_json::json!({ "verification": challenge }).to_string()))
+    }
+
+    /// Whether bodies are messages of Pub/Sub, and their data is the record.
+    fn is_pubsub(&self) -> bool {
+        self.records.is_none() && matches!(self.verify, Verify::Google { .. })
     }
 
     /// The path to the records in a body, if they are not the body.

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{WebhookOptions, text};
 use crate::http::entry::{self, Kind};
+use crate::pubsub::Wire;
 
 /// The entry of the write-ahead log for a body that was believed; nothing for a list without records. What is
 /// not as the options say is kept as it stands, so that the pipeline tells of it with its bytes.
@@ -17,6 +18,12 @@ pub(in crate::http) fn records(
     headers: &HeaderMap,
     body: &Bytes,
 ) -> Option<Bytes> {
+    // Whoever names `records` wants the message itself, with its attributes.
+    let data = options.is_pubsub().then(|| pushed(body)).flatten();
+    let body = data.as_ref().unwrap_or(body);
+    if body.is_empty() {
+        return None;
+    }
     let headers_text = kept_headers(&options.keep_headers, headers);
     let kept = |records| framed(records, headers_text.as_deref());
     let framed = match options.path_to_records() {
@@ -29,6 +36,20 @@ pub(in crate::http) fn records(
         Some(framed) => Some(entry::encode(Kind::Framed, &framed)),
         None => Some(entry::encode(Kind::Body, body)),
     }
+}
+
+/// The data of a message that Pub/Sub wraps for pushing
+/// (<https://cloud.google.com/pubsub/docs/push#receive_push>).
+fn pushed(body: &[u8]) -> Option<Bytes> {
+    #[derive(serde::Deserialize)]
+    struct Push {
+        message: Wire,
+        // There in every push, so that a log entry with a member `message` is not taken for one.
+        #[serde(rename = "subscription")]
+        _subscription: String,
+    }
+    let push: Push = serde_json::from_slice(body).ok()?;
+    Some(push.message.open(String::new()).ok()?.payload.into())
 }
 
 type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;

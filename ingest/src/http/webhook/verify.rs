@@ -82,6 +82,18 @@ pub enum Verify {
         /// Its whole value.
         secrets: Vec<Secret>,
     },
+    /// A token of Google's, as Pub/Sub pushes with: which service account sends, and for whom
+    /// (<https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions>). The record is the message's
+    /// data, wrapped or unwrapped.
+    Google {
+        /// The audience of the subscription's push authentication; the push endpoint, where none is set.
+        audience: String,
+        /// The service account that the subscription pushes as.
+        email: String,
+        /// Where Google's public keys are.
+        #[serde(default)]
+        keys_url: Option<String>,
+    },
     /// Who may post is settled before: by TLS certificates or by the network.
     None,
 }
@@ -116,7 +128,7 @@ impl Verify {
             | Self::Hmac { secrets, .. }
             | Self::Header { secrets, .. } => secrets,
             Self::Basic { password, .. } => std::slice::from_ref(password),
-            Self::None => &[],
+            Self::Google { .. } | Self::None => &[],
         }
     }
 
@@ -132,6 +144,7 @@ impl Verify {
             | Self::Okta { .. }
             | Self::Header { .. }
             | Self::Basic { .. }
+            | Self::Google { .. }
             | Self::None => false,
         }
     }
@@ -140,6 +153,11 @@ impl Verify {
         let is_named = |name: &str| name.parse::<axum::http::HeaderName>().is_ok();
         match self {
             Self::None => return None,
+            Self::Google { audience, email, .. } => {
+                let is_whole = !audience.is_empty() && email.contains('@');
+                return (!is_whole)
+                    .then_some("`audience` and the `email` of a service account are needed");
+            }
             Self::Hmac { header: name, .. } | Self::Header { name, .. } if !is_named(name) => {
                 return Some("that is no name of a header");
             }
@@ -163,6 +181,8 @@ impl Verify {
     ) -> Result<(), Doubt> {
         let is_signed = match self {
             Self::None => true,
+            // By its keys, which have to be got: see `oidc`.
+            Self::Google { .. } => return Err(Doubt::Unknown),
             Self::Github { secrets } => {
                 let given = given(headers, "x-hub-signature-256", "sha256=", Encoding::Hex)?;
                 verified(secrets, hmac::HMAC_SHA256, &[body], &given)

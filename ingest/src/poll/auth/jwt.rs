@@ -62,6 +62,13 @@ impl Key {
         Ok(format!("{signed}.{}", BASE64_URL.encode(signature)))
     }
 
+    /// Modulus and exponent of the public key, big-endian.
+    #[cfg(test)]
+    pub(crate) fn public_parts(&self) -> (Vec<u8>, Vec<u8>) {
+        let parts = rsa::PublicKeyComponents::<Vec<u8>>::from(self.0.public());
+        (parts.n, parts.e)
+    }
+
     /// `SHA256:` and the hash of the public key, as Snowflake shows it for a user.
     pub fn fingerprint(&self) -> String {
         let hash = digest::digest(&digest::SHA256, &public_key_info(self.0.public()));
