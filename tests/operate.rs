@@ -14,6 +14,7 @@ mod routing;
 mod rules;
 mod sight;
 mod sources;
+mod syslog;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

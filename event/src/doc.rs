@@ -108,7 +108,7 @@ impl Parser {
         }
     }
 
-    /// Makes a flat document of the names and values that `fill` adds, for records that are not JSON.
+    /// Makes a document of the names and values that `fill` adds, for records that are not JSON.
     pub fn row<'a>(
         &'a mut self,
         beside: Option<&Beside>,
@@ -118,9 +118,10 @@ impl Parser {
         nodes.clear();
         unescaped.clear();
         nodes.push(Node::Null);
-        fill(&mut RowBuilder { nodes, unescaped });
-        let count = nodes.len() as u32 - 1;
-        nodes[0] = Node::Object { len: count / 2, count };
+        let mut row = RowBuilder { nodes: &mut *nodes, unescaped: &mut *unescaped, len: 0 };
+        fill(&mut row);
+        let len = row.len;
+        nodes[0] = Node::Object { len, count: nodes.len() as u32 - 1 };
         if let Some(beside) = beside {
             beside.add("", nodes, unescaped, open, spare);
         }
@@ -130,10 +131,11 @@ impl Parser {
     }
 }
 
-/// The members of a flat document. See [`Parser::row`].
+/// The members of a document that is made. See [`Parser::row`].
 pub struct RowBuilder<'a> {
     nodes: &'a mut Vec<Node>,
     unescaped: &'a mut Vec<u8>,
+    len: u32,
 }
 
 impl RowBuilder<'_> {
@@ -151,6 +153,21 @@ impl RowBuilder<'_> {
         };
         self.nodes.push(Node::UnescapedKey(key));
         self.nodes.push(value);
+        self.len += 1;
+    }
+
+    /// Adds a member that is an object, of the members that `fill` adds.
+    pub fn object(&mut self, name: &str, fill: impl FnOnce(&mut RowBuilder<'_>)) {
+        let Some(key) = self.keep(name) else { return };
+        self.nodes.push(Node::UnescapedKey(key));
+        let at = self.nodes.len();
+        self.nodes.push(Node::Null);
+        let mut inner =
+            RowBuilder { nodes: &mut *self.nodes, unescaped: &mut *self.unescaped, len: 0 };
+        fill(&mut inner);
+        let len = inner.len;
+        self.nodes[at] = Node::Object { len, count: (self.nodes.len() - at) as u32 - 1 };
+        self.len += 1;
     }
 
     fn keep(&mut self, text: &str) -> Option<Piece> {

@@ -20,6 +20,7 @@ pub mod log_source;
 pub mod secret;
 pub mod shown;
 pub mod spelling;
+pub mod syslog;
 pub mod time;
 pub mod uid;
 

@@ -11,6 +11,7 @@ use crate::poll::{PollOptions, PollSource};
 use crate::pubsub::{PubsubOptions, PubsubSource};
 use crate::source::Source;
 use crate::stdin::{StdinOptions, StdinSource};
+use crate::syslog::{SyslogOptions, SyslogSource};
 
 type Build = fn(&SourceConfig, &str) -> Result<Box<dyn Source>, ConfigError>;
 
@@ -52,6 +53,15 @@ pub const SOURCES: &[SourceKind] = &[
         build: |config, name| {
             let options = config.http.clone().unwrap_or_default();
             Ok(Box::new(HttpSource::new(name, &config.log_type, options)?))
+        },
+    },
+    SourceKind {
+        name: "syslog",
+        doc: "Syslog over TCP, TLS and UDP, by RFC 5424 and RFC 3164.",
+        is_given: |config| config.syslog.is_some(),
+        build: |config, name| {
+            let options = config.syslog.clone().unwrap_or_default();
+            Ok(Box::new(SyslogSource::new(name, &config.log_type, options)?))
         },
     },
     SourceKind {
@@ -98,6 +108,9 @@ pub struct SourceConfig {
     /// Receive logs over HTTP.
     #[serde(default)]
     pub http: Option<HttpOptions>,
+    /// Receive syslog.
+    #[serde(default)]
+    pub syslog: Option<SyslogOptions>,
     /// Read topics.
     #[serde(default)]
     pub kafka: Option<KafkaOptions>,

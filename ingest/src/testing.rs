@@ -117,6 +117,11 @@ impl Running {
         result
     }
 
+    /// Whether it has ended, well or not.
+    pub fn is_over(&self) -> bool {
+        self.source.is_finished()
+    }
+
     /// Asks it to stop and waits.
     pub async fn stop(self) -> Result<Summary, SourceError> {
         self.stop.request();

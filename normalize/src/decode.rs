@@ -1,4 +1,6 @@
-//! Bytes of one record to a document: JSON, or columns of text.
+//! Bytes of one record to a document: JSON, columns of text, or syslog.
+
+mod syslog;
 
 use std::borrow::Cow;
 
@@ -12,6 +14,7 @@ use crate::error::Reject;
 pub(crate) enum Decoder {
     Json,
     Columns(Columns),
+    Syslog,
 }
 
 /// Text with one value a column. Records that are JSON objects are read as such: vendors write the
@@ -31,7 +34,8 @@ pub(crate) struct Columns {
 }
 
 impl Decoder {
-    /// Reads one record. `header` is the line with the column names, if there is one.
+    /// Reads one record. `header` is the line with the column names, or what a syslog message does not say
+    /// itself, if there is one.
     pub fn parse<'a>(
         &'a self,
         parser: &'a mut Parser,
@@ -43,6 +47,9 @@ impl Decoder {
         match self {
             Decoder::Columns(columns) if !starts_object(record) => {
                 columns.parse(parser, record, header, beside)
+            }
+            Decoder::Syslog if !starts_object(record) => {
+                syslog::parse(parser, record, header, beside)
             }
             _ => json(parser, record, beside),
         }

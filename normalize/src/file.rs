@@ -95,11 +95,16 @@ pub(crate) struct TellFile {
 pub(crate) struct DecoderFile {
     pub json: Option<JsonFile>,
     pub columns: Option<ColumnsFile>,
+    pub syslog: Option<SyslogFile>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct JsonFile {}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SyslogFile {}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -103,7 +103,8 @@ impl Mapper {
         &self.plan.schema
     }
 
-    /// Reads one record. `header` is the line of column names for text that has one.
+    /// Reads one record. `header` is what its source keeps beside it: the line of column names of text that
+    /// has one; of a syslog message, `peer=192.0.2.1 zone=+02:00`.
     ///
     /// # Errors
     /// When the record is not what the log type's decoder reads, or not an object.
@@ -239,7 +240,9 @@ impl Plan {
     ) -> (Timestamp, bool) {
         let mut times = self.times.iter();
         let read = times.find_map(|(field, form)| {
-            slots.values(doc, *field).find_map(|value| timestamp::read(value, *form))
+            slots.values(doc, *field).find_map(|value| {
+                timestamp::read(value, *form).or_else(|| timestamp::near(value, *form, meta.now))
+            })
         });
         let time = read.unwrap_or(meta.now);
         let ahead = time.0.saturating_sub(meta.now.0);

@@ -3,6 +3,8 @@
 //! Text without a zone is UTC: the vendors that leave it out say so in their contracts. Fractions of
 //! any length are read and cut to nanoseconds. Nothing here knows what time it is now.
 
+mod syslog;
+
 use event::{Timestamp, Value};
 use serde::Deserialize;
 
@@ -23,6 +25,8 @@ pub enum Form {
     EpochUs,
     /// Nanoseconds since 1970.
     EpochNs,
+    /// As syslog writes it: RFC 3339, or `Mar  1 09:00:00` with or without a year.
+    Syslog,
 }
 
 /// Reads a value of a document. `None` when it has another form or lies outside 1677 to 2262.
@@ -40,12 +44,21 @@ pub fn parse(text: &str, form: Form) -> Option<Timestamp> {
     let text = text.trim();
     match form {
         Form::Rfc3339 => calendar(text),
+        Form::Syslog => calendar(text).or_else(|| syslog::dated(text)),
         Form::Auto => compact(text)
             .or_else(|| calendar(text))
             .or_else(|| web_server(text))
             .or_else(|| twelve_hours(text))
             .or_else(|| number(text, form)),
         _ => number(text, form),
+    }
+}
+
+/// As [`read`], of text that may leave out its year: it is the one that brings it closest to `now`.
+pub fn near(value: Value<'_>, form: Form, now: Timestamp) -> Option<Timestamp> {
+    match value {
+        Value::Str(text) if form == Form::Syslog => syslog::near(text.trim(), now),
+        _ => None,
     }
 }
 
@@ -57,7 +70,7 @@ fn unit_ns(n: i64, form: Form) -> Option<i64> {
         Form::EpochMs => 1_000_000,
         Form::EpochUs => 1_000,
         Form::EpochNs => 1,
-        Form::Rfc3339 => return None,
+        Form::Rfc3339 | Form::Syslog => return None,
         Form::Auto => match n.unsigned_abs() {
             0..100_000_000_000 => 1_000_000_000,
             100_000_000_000..100_000_000_000_000 => 1_000_000,
@@ -119,6 +132,16 @@ impl<'t> Cursor<'t> {
         let rest = self.0.strip_prefix(of);
         self.0 = rest.unwrap_or(self.0);
         rest.is_some()
+    }
+
+    /// Three letters of a month, 1 to 12.
+    fn month(&mut self) -> Option<u32> {
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let (name, rest) = self.0.split_at_checked(3)?;
+        let month = MONTHS.iter().position(|month| month.eq_ignore_ascii_case(name))?;
+        self.0 = rest;
+        Some(month as u32 + 1)
     }
 
     fn expect(&mut self, of: &[char]) -> Option<()> {
@@ -204,15 +227,11 @@ fn compact(text: &str) -> Option<Timestamp> {
 
 /// `[06/Feb/2019:00:00:38 +0000]`, the form of web servers.
 fn web_server(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let text = text.strip_prefix('[').unwrap_or(text);
     let mut c = Cursor(text.strip_suffix(']').unwrap_or(text));
     let day = c.digits(2)?;
     c.expect(&['/'])?;
-    let name = c.0.get(..3)?;
-    let month = MONTHS.iter().position(|m| m.eq_ignore_ascii_case(name))? as u32 + 1;
-    c.0 = &c.0[3..];
+    let month = c.month()?;
     c.expect(&['/'])?;
     let year = i64::from(c.digits(4)?);
     c.expect(&[':'])?;

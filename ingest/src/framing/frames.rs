@@ -108,8 +108,8 @@ impl Frames {
         self.records.push(Record { range, at, index, header: None });
     }
 
-    /// Adds a record of a text that has a header line. The header is stored once a batch.
-    pub(super) fn record_under(&mut self, header: &[u8], at: u64, bytes: &[u8]) {
+    /// Adds a record of a text that has a header line. A header that stays the same is stored once a batch.
+    pub fn record_under(&mut self, header: &[u8], at: u64, index: u32, bytes: &[u8]) {
         let known = self.header.clone().filter(|range| &self.bytes[range.clone()] == header);
         let range = known.unwrap_or_else(|| {
             let start = self.bytes.len();
@@ -117,7 +117,7 @@ impl Frames {
             start..self.bytes.len()
         });
         self.header = Some(range.clone());
-        self.record(at, 0, bytes);
+        self.record(at, index, bytes);
         if let Some(last) = self.records.last_mut() {
             last.header = Some(range);
         }

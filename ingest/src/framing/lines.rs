@@ -142,7 +142,7 @@ impl Lines {
             if let Some(header) = &self.header
                 && !line.starts_with(b"{")
             {
-                out.record_under(header.as_bytes(), at, line);
+                out.record_under(header.as_bytes(), at, 0, line);
                 return None;
             }
         }

@@ -15,9 +15,11 @@ use crate::timestamp::Form;
 
 impl Check<'_> {
     pub(super) fn decoder(&mut self, file: &Spanned<DecoderFile>) -> Decoder {
-        match (&file.value.json, &file.value.columns) {
-            (Some(_), None) => Decoder::Json,
-            (None, Some(columns)) => {
+        let DecoderFile { json, columns, syslog } = &file.value;
+        match (json, columns, syslog) {
+            (Some(_), None, None) => Decoder::Json,
+            (None, None, Some(_)) => Decoder::Syslog,
+            (None, Some(columns), None) => {
                 self.columns(file, columns);
                 let quotes = columns.quotes.iter().filter_map(|q| quote(&q.value));
                 Decoder::Columns(Columns {
@@ -29,8 +31,8 @@ impl Check<'_> {
                 })
             }
             _ => {
-                let hint = "`json: {}` or `columns: …`".to_owned();
-                self.fault(file.referenced, "a decoder is exactly one of two", hint);
+                let hint = "`json: {}`, `syslog: {}` or `columns: …`".to_owned();
+                self.fault(file.referenced, "a decoder is exactly one of three", hint);
                 Decoder::Json
             }
         }

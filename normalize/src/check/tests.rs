@@ -144,7 +144,11 @@ fn what_a_log_type_cannot_be() {
         "Acme door",
         "1:7: `Acme door` is no name | lower-case words joined by dots, like `okta.system`",
     );
-    check("{json: {}}", "{}", "4:10: a decoder is exactly one of two | `json: {}` or `columns: …`");
+    check(
+        "{json: {}}",
+        "{}",
+        "4:10: a decoder is exactly one of three | `json: {}`, `syslog: {}` or `columns: …`",
+    );
     check(
         "{json: {}}",
         "{columns: {separator: ''}}",
