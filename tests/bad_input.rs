@@ -116,3 +116,24 @@ fn a_record_of_64_megabytes_keeps_its_bytes() {
     let kept = number(&lake, "select sum(byte_count) as n from dead_letters");
     assert_eq!(kept, huge);
 }
+
+#[test]
+fn a_ragged_row_of_a_table_is_dead_and_its_neighbours_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, lake) = (dir.path().join("in.csv"), dir.path().join("lake"));
+    let rows = "\u{feff}\"EVENT_TYPE\",\"TIMESTAMP\",\"REQUEST_ID\",\"USER_NAME\",\"URI\"\r\n\
+                \"Login\",\"20261120090000.024\",\"r1\",\"ana@corp.example\",\"/a\r\nb\"\r\n\
+                \"Login\",\"20261120090001.024\",\"r2\"\r\n\
+                \"Logout\",\"20261120090002.024\",\"r3\",\"ben \"\"b\"\"\",\"/c\"\r\n";
+    std::fs::write(&file, rows).unwrap();
+    let args = ["ingest", "--log-type", "salesforce.event", "--lake", lake.to_str().unwrap()];
+    ok(&[&args[..], &[file.to_str().unwrap()]].concat());
+    let have = column_counts(&lake, "salesforce_event", "actor_name");
+    assert_eq!(have.into_keys().collect::<Vec<_>>(), ["ana@corp.example", "ben \"b\""]);
+    let place = rows.find("\"Login\",\"20261120090001").unwrap();
+    let dead = format!(
+        "select count(*) as n from dead_letters where position = {place} and reason = '3 values under a header of 5 columns'"
+    );
+    assert_eq!(number(&lake, &dead), 1);
+    ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
+}

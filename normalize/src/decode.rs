@@ -3,6 +3,7 @@
 mod syslog;
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use event::{Beside, Doc, Parser, Value};
 use memchr::memmem;
@@ -16,6 +17,15 @@ pub(crate) enum Decoder {
     Columns(Columns),
     Syslog,
 }
+
+/// Rows of CSV, in which vendors export what they write as JSON elsewhere.
+static TABLE: LazyLock<Columns> = LazyLock::new(|| Columns {
+    separator: ",".to_owned(),
+    missing: None,
+    quotes: vec![('"', '"')],
+    layouts: Vec::new(),
+    least: None,
+});
 
 /// Text with one value a column. Records that are JSON objects are read as such: vendors write the
 /// same log type in both forms.
@@ -50,6 +60,9 @@ impl Decoder {
             }
             Decoder::Syslog if !starts_object(record) => {
                 syslog::parse(parser, record, header, beside)
+            }
+            Decoder::Json if header.is_some() && !starts_object(record) => {
+                TABLE.parse(parser, record, header, beside)
             }
             _ => json(parser, record, beside),
         }
@@ -318,6 +331,15 @@ mod tests {
         let two_lines = b"\"x\ny\",2,\"\"";
         let header = Some(r#""p","q","r s""#);
         check(&csv, two_lines, header, Ok(r#"{"p":"x\ny","q":2,"r s":""}"#));
+    }
+
+    #[test]
+    fn a_table_of_what_is_json_elsewhere() {
+        let d = Decoder::Json;
+        let header = Some("a,\"b c\",d");
+        check(&d, b"1,\"x \"\"y\"\"\n\",", header, Ok(r#"{"a":1,"b c":"x \"y\"\n","d":""}"#));
+        check(&d, b"1,2", header, Err("2 values under a header of 3 columns"));
+        check(&d, b"{\"a\":1}", header, Ok(r#"{"a":1}"#));
     }
 
     #[test]

@@ -128,6 +128,8 @@ pub(crate) struct ColumnsFile {
 pub(crate) struct IdentityFile {
     pub any: Option<Texts>,
     pub all: Option<Texts>,
+    /// Goes with `all`.
+    pub parts: Option<Texts>,
     pub position: Option<bool>,
 }
 

@@ -90,6 +90,9 @@ struct Scratch {
     set: Vec<u64>,
 }
 
+/// So much of the hash tells the events of one id apart, for people.
+const PART_DIGITS: usize = 12;
+
 /// Larger buffers than this are given back.
 const KEEP_BYTES_MAX: usize = 1 << 20;
 
@@ -196,7 +199,7 @@ impl Plan {
     ) -> Uid {
         let Scratch { made, printed, .. } = scratch;
         made.clear();
-        let mut add = |field: &FieldId, count: usize| {
+        let mut add = |made: &mut String, field: &FieldId, count: usize| {
             let before = made.len();
             for value in slots.values(doc, *field).filter(is_scalar).take(count) {
                 let Some(text) = printed.text(doc, value) else { continue };
@@ -207,14 +210,16 @@ impl Plan {
             }
             made.len() > before
         };
-        let Identity { any, all } = &self.identity;
-        let known = any.iter().any(|field| add(field, 1)) || {
-            let first = all.first().is_some_and(|field| add(field, usize::MAX));
-            for field in all.iter().skip(1).filter(|_| first) {
-                add(field, usize::MAX);
-            }
-            first
-        };
+        let Identity { any, all, parts } = &self.identity;
+        let is_any = any.iter().any(|field| add(made, field, 1));
+        let known = is_any || all.first().is_some_and(|field| add(made, field, usize::MAX));
+        for field in all.iter().skip(1).filter(|_| known && !is_any) {
+            add(made, field, usize::MAX);
+        }
+        let shown = made.len();
+        for field in parts.iter().filter(|_| known && !is_any) {
+            add(made, field, usize::MAX);
+        }
         let uid = if known {
             Uid::of("event", &[self.log_type.as_bytes(), made.as_bytes()])
         } else {
@@ -224,6 +229,11 @@ impl Plan {
         };
         let hex = uid.hex();
         let hex = std::str::from_utf8(&hex).expect("hexadecimal digits are ASCII");
+        if made.len() > shown {
+            made.truncate(shown);
+            made.push('#');
+            made.push_str(&hex[..PART_DIGITS]);
+        }
         let is_short = made.len() <= IDENTITY_BYTES_MAX;
         rows.text(const { at("event_uid") }, if known && is_short { made } else { hex });
         rows.text(const { at("dedup_key") }, hex);

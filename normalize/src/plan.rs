@@ -100,6 +100,8 @@ pub(crate) struct Identity<F> {
     pub any: Vec<F>,
     /// Where it has none of those: all values of all of these together; the record must have the first.
     pub all: Vec<F>,
+    /// With `all`: what tells the events of one vendor's id apart. Only its hash is shown.
+    pub parts: Vec<F>,
 }
 
 impl<F> Identity<F> {
@@ -107,6 +109,7 @@ impl<F> Identity<F> {
         Identity {
             any: self.any.iter().map(&mut field).collect(),
             all: self.all.iter().map(&mut field).collect(),
+            parts: self.parts.iter().map(&mut field).collect(),
         }
     }
 }

@@ -15,6 +15,7 @@ mod extent;
 mod frames;
 mod lines;
 mod sniff;
+mod table;
 mod walker;
 
 use schemars::JsonSchema;
@@ -25,6 +26,7 @@ pub use frames::{Frames, Reject};
 use document::Document;
 use lines::Lines;
 use sniff::{Decision, Sniffer};
+use table::{Cut, Table};
 use walker::{Unwrap, Walker};
 
 /// The longest record that is kept whole, unless configured.
@@ -49,6 +51,8 @@ pub enum Format {
     },
     /// One record a line, whatever is on it.
     Lines,
+    /// Comma-separated values under a row of names; quoted values may hold line breaks.
+    Csv,
     /// AWS flow logs: one record a line; a line of field names describes the lines after it.
     FlowLog,
     /// CloudWatch Logs subscription: the message of every log event is a record.
@@ -61,6 +65,8 @@ pub struct Options {
     pub format: Format,
     /// The log type is flow-log text: `auto` looks for header lines.
     pub flow_log: bool,
+    /// The log type is exported as tables: `auto` takes text that is no JSON for CSV.
+    pub table: bool,
     /// Longer records are cut into rejects of at most this many bytes.
     pub record_bytes_max: usize,
 }
@@ -68,7 +74,9 @@ pub struct Options {
 impl Options {
     /// The usual limits for a log type.
     pub fn new(format: Format, log_type: &str) -> Self {
-        Self { format, flow_log: log_type == "aws.vpcflow", record_bytes_max: RECORD_BYTES_MAX }
+        let table = log_type.starts_with("salesforce.") || log_type.starts_with("snowflake.");
+        let flow_log = log_type == "aws.vpcflow";
+        Self { format, flow_log, table, record_bytes_max: RECORD_BYTES_MAX }
     }
 }
 
@@ -79,13 +87,14 @@ enum Mode {
     Sniff,
     Lines,
     Document,
+    Table,
 }
 
 /// What must be kept to go on at [`Framer::position`] after a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
     mode: Mode,
-    /// The flow-log header in force.
+    /// The flow-log header, or the names of columns, in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     header: Option<String>,
     /// Inside a document.
@@ -94,6 +103,9 @@ pub struct Checkpoint {
     /// Inside a line that was longer than the limit: where it began and the parts cut so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cut: Option<(u64, u32)>,
+    /// The same in a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    row: Option<Cut>,
 }
 
 /// Turns the bytes of one stream into records.
@@ -112,6 +124,8 @@ pub struct Checkpoint {
 #[derive(Debug)]
 pub struct Framer {
     auto: bool,
+    /// Text that is no JSON is a table.
+    tables: bool,
     mode: Mode,
     sniffer: Sniffer,
     /// Bytes seen by the sniffer and not yet given to a machine.
@@ -120,6 +134,7 @@ pub struct Framer {
     sniffed: usize,
     lines: Lines,
     document: Document,
+    table: Table,
     /// Where the next byte given to a machine stands in the stream.
     consumed: u64,
 }
@@ -132,6 +147,7 @@ impl Framer {
         let (mode, unwrap) = match &options.format {
             Format::Auto => (Mode::Sniff, Unwrap::Auto),
             Format::Ndjson | Format::Lines | Format::FlowLog => (Mode::Lines, Unwrap::Auto),
+            Format::Csv => (Mode::Table, Unwrap::Auto),
             Format::JsonArray => (Mode::Document, Unwrap::Array),
             Format::Envelope { member } => (Mode::Document, Unwrap::Member(member.clone())),
             Format::CloudwatchLogs => (Mode::Document, Unwrap::CloudwatchLogs),
@@ -139,12 +155,14 @@ impl Framer {
         let headers = options.format == Format::FlowLog || (auto && options.flow_log);
         Self {
             auto,
+            tables: auto && options.table,
             mode,
             sniffer: Sniffer::default(),
             pending: Vec::new(),
             sniffed: 0,
             lines: Lines::new(max, headers, auto),
             document: Document::new(unwrap, max),
+            table: Table::new(max),
             consumed: 0,
         }
     }
@@ -156,6 +174,7 @@ impl Framer {
         framer.consumed = position;
         framer.lines.resume(position, checkpoint.header.as_deref(), checkpoint.cut);
         framer.document.resume(position, checkpoint.walker);
+        framer.table.resume(position, checkpoint.header.as_deref(), checkpoint.row);
         framer
     }
 
@@ -165,17 +184,20 @@ impl Framer {
             Mode::Sniff => self.consumed,
             Mode::Lines => self.lines.safe(),
             Mode::Document => self.document.safe(),
+            Mode::Table => self.table.safe(),
         }
     }
 
     /// What to keep beside [`Framer::position`].
     pub fn checkpoint(&self) -> Checkpoint {
-        let document = self.mode == Mode::Document;
+        let mode = self.mode;
+        let header = if mode == Mode::Table { self.table.header() } else { self.lines.header() };
         Checkpoint {
-            mode: self.mode,
-            header: self.lines.header().map(str::to_owned),
-            walker: document.then(|| self.document.saved()),
-            cut: if document { None } else { self.lines.cut() },
+            mode,
+            header: header.map(str::to_owned),
+            walker: (mode == Mode::Document).then(|| self.document.saved()),
+            cut: self.lines.cut().filter(|_| matches!(mode, Mode::Lines | Mode::Sniff)),
+            row: self.table.cut().filter(|_| mode == Mode::Table),
         }
     }
 
@@ -218,6 +240,10 @@ impl Framer {
             self.pending.extend_from_slice(&input[..taken]);
         }
         let at_start = self.consumed == 0;
+        if self.tables && at_start && self.is_table() {
+            self.decide(Decision::Table);
+            return taken;
+        }
         let found = self.sniffer.push(&self.pending, self.sniffed, at_start);
         self.sniffed = self.pending.len();
         if let Some((decision, looked_at)) = found {
@@ -233,6 +259,14 @@ impl Framer {
         taken
     }
 
+    /// Whether what stands first is neither an object nor an array.
+    fn is_table(&self) -> bool {
+        let text = self.pending.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&self.pending);
+        let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+        // The first bytes of a byte order mark tell nothing.
+        first.is_some_and(|first| !matches!(first, b'{' | b'[' | 0xef | 0xbb | 0xbf))
+    }
+
     fn decide(&mut self, decision: Decision) {
         self.sniffer = Sniffer::default();
         self.sniffed = 0;
@@ -240,6 +274,10 @@ impl Framer {
             Decision::Lines => {
                 self.mode = Mode::Lines;
                 self.lines.start(self.consumed);
+            }
+            Decision::Table => {
+                self.mode = Mode::Table;
+                self.table.start(self.consumed);
             }
             Decision::Document => {
                 self.mode = Mode::Document;
@@ -251,6 +289,7 @@ impl Framer {
     fn run(&mut self, input: &[u8], out: &mut Frames) -> usize {
         let used = match self.mode {
             Mode::Document => self.document.run(input, self.consumed, out),
+            Mode::Table => self.table.run(input, self.consumed, out),
             _ => self.lines.run(input, self.consumed, out),
         };
         self.consumed += used as u64;
@@ -281,6 +320,7 @@ impl Framer {
         }
         match self.mode {
             Mode::Document => self.document.finish(self.consumed, out, broken),
+            Mode::Table => self.table.finish(self.consumed, out, broken),
             _ => self.lines.finish(self.consumed, out, broken),
         }
         true

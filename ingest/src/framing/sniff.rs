@@ -16,6 +16,7 @@ const DEPTH_MAX: u32 = 127;
 pub(super) enum Decision {
     Lines,
     Document,
+    Table,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

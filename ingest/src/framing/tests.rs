@@ -1,5 +1,7 @@
 //! Framing as tables: input, format, what comes out; and that chunking never changes it.
 
+mod table;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -47,7 +49,7 @@ fn drain(frames: &mut Frames, seen: &mut Vec<String>) {
 }
 
 fn options(format: Format) -> Options {
-    Options { format, flow_log: false, record_bytes_max: 64 }
+    Options { format, flow_log: false, table: false, record_bytes_max: 64 }
 }
 
 /// Checks at several chunk sizes, all splits in two, and through a restart at every position.

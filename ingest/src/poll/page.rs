@@ -239,7 +239,8 @@ fn is_proven(connector: &Connector, document: &[u8]) -> Result<bool, Broken> {
     }
 }
 
-/// Each event of a record becomes the record with that event alone.
+/// Each event of a record becomes the record with that event alone. Events that are equal to the last byte
+/// stay together: apart, nothing would tell that there were two.
 fn split(
     connector: &Connector,
     element: &[u8],
@@ -247,32 +248,36 @@ fn split(
     page: &mut Page,
 ) -> Result<(), Broken> {
     let found = scan::find(element, &scan::Path::key(member))?;
-    let events = match found {
+    let mut events = match found {
         Some(array) if array.starts_with(b"[") => scan::elements(array)?,
         _ => Vec::new(),
     };
     let Some(array) = found.filter(|_| events.len() > 1) else {
-        page.records.push(record(connector, element, None, Asked::Page));
+        page.records.push(record(connector, element, events.first().copied(), Asked::Page));
         return Ok(());
     };
     let start = array.as_ptr() as usize - element.as_ptr() as usize;
-    for (index, event) in events.into_iter().enumerate() {
-        let (before, after) = (&element[..start], &element[start + array.len()..]);
-        let one = [before, b"[", event, b"]", after].concat();
-        page.records.push(record(connector, &one, Some(index), Asked::Page));
+    let (before, after) = (&element[..start], &element[start + array.len()..]);
+    // Their order is the vendor's to change.
+    events.sort_unstable();
+    for equal in events.chunk_by(|a, b| a == b) {
+        let equal = equal.join(&b","[..]);
+        let one = [before, b"[", &equal, b"]", after].concat();
+        page.records.push(record(connector, &one, Some(&equal), Asked::Page));
     }
     Ok(())
 }
 
-fn record(connector: &Connector, bytes: &[u8], index: Option<usize>, asked: Asked) -> Record {
+/// A record, and which of its events it is, if it is one of several.
+fn record(connector: &Connector, bytes: &[u8], event: Option<&[u8]>, asked: Asked) -> Record {
     let rule = &connector.records;
     let text = |path| scan::text(scan::find(bytes, path).ok()??);
     let paths = if asked == Asked::Fetch { &[][..] } else { &rule.identity };
     let values: Option<Vec<String>> = paths.iter().map(text).collect();
-    let index = index.unwrap_or(0).to_string();
+    let event = event.unwrap_or(b"0");
     let id = match values.filter(|values| !values.is_empty()) {
-        Some(values) => id_of(values.iter().map(String::as_bytes).chain([index.as_bytes()])),
-        None => id_of([bytes, index.as_bytes()]),
+        Some(values) => id_of(values.iter().map(String::as_bytes).chain([event])),
+        None => id_of([bytes, event]),
     };
     let time = rule.time.as_ref().and_then(|(path, form)| form.read(&text(path)?));
     let fetch = rule

@@ -66,7 +66,10 @@ impl Check<'_> {
 
     pub(super) fn identity(&mut self, file: &Spanned<IdentityFile>) -> Identity<Path> {
         let place = file.referenced;
-        let IdentityFile { any, all, position } = &file.value;
+        let IdentityFile { any, all, parts, position } = &file.value;
+        if parts.is_some() && all.is_none() {
+            self.fault(place, "`parts` of an identity go with `all`", None);
+        }
         if *position == Some(false) || (any.is_some() || all.is_some()) == position.is_some() {
             let hint = "`any: [paths]`, `all: [paths]`, both, or `position: true`".to_owned();
             self.fault(place, "an identity is of paths or of the position", hint);
@@ -74,7 +77,7 @@ impl Check<'_> {
         let mut paths = |texts: &Option<Texts>| {
             texts.as_ref().map(|texts| self.paths(texts, place)).unwrap_or_default()
         };
-        Identity { any: paths(any), all: paths(all) }
+        Identity { any: paths(any), all: paths(all), parts: paths(parts) }
     }
 
     pub(super) fn times(&mut self, file: &Spanned<Vec<TimeFile>>) -> Vec<(Path, Form)> {

@@ -201,6 +201,11 @@ fn what_the_rest_of_a_file_cannot_say() {
     );
     check(
         "{any: [id]}",
+        "{any: [id], parts: [n]}",
+        "5:11: `parts` of an identity go with `all` | -",
+    );
+    check(
+        "{any: [id]}",
         "{any: [id], position: true}",
         "5:11: an identity is of paths or of the position | `any: [paths]`, `all: [paths]`, both, or `position: true`",
     );

@@ -146,6 +146,27 @@ fn far_from_its_arrival_is_late() {
 }
 
 #[test]
+fn the_events_of_one_id_are_told_apart_by_what_they_say() {
+    let all = "identity: {all: [id], parts: [events.n, events.v]}";
+    let text = DOOR.replace("identity: {any: [id]}", all);
+    let catalog = Catalog::default().with_files([("door.yml", text)]).unwrap();
+    let s = stream(&catalog.get("acme.door").unwrap());
+    let (open, row) = s.row(r#"{"id":"x","events":[{"n":"open","v":1}]}"#);
+    let shown = row["event_uid"].as_str().unwrap();
+    assert!(shown.starts_with("x#") && shown.len() == 14, "{shown}");
+    let again = s.row(r#"{"events":[{"v":1,"n":"open"}],"more":2,"id":"x"}"#).0;
+    assert_eq!(open.uid, again.uid);
+    let others = [
+        r#"{"id":"x","events":[{"n":"open","v":2}]}"#,
+        r#"{"id":"x","events":[{"n":"open","v":1},{"n":"open","v":1}]}"#,
+        r#"{"id":"x"}"#,
+        r#"{"id":"y","events":[{"n":"open","v":1}]}"#,
+    ];
+    assert!(others.iter().all(|other| s.row(other).0.uid != open.uid));
+    assert_eq!(s.row(r#"{"id":"x"}"#).1["event_uid"], "x");
+}
+
+#[test]
 fn identity_is_the_vendors_or_the_place() {
     let stream = door();
     let mut rows = Rows::new(Arc::clone(stream.mapper.schema()));

@@ -209,8 +209,7 @@ records: {identity: [id], split: events}
 limits: {requests: 10, per_s: 60}
 ";
     let connector = compile("acme.yml", text).unwrap();
-    let body =
-        r#"[{"id":1,"events":[{"n":"a"},{"n":"b"}],"x":2},{"id":2,"events":[{"n":"c"}]},{"id":3}]"#;
+    let body = r#"[{"id":1,"events":[{"n":"b"},{"n":"a"},{"n":"b"}],"x":2},{"id":2,"events":[{"n":"c"}]},{"id":3}]"#;
     let Verdict::Page(page) = verdict(&connector, &reply(200, &[], body), Asked::Page, NOW_MS)
     else {
         panic!()
@@ -221,7 +220,8 @@ limits: {requests: 10, per_s: 60}
         texts,
         [
             r#"{"id":1,"events":[{"n":"a"}],"x":2}"#,
-            r#"{"id":1,"events":[{"n":"b"}],"x":2}"#,
+            // Two that are equal are one record, which says that there were two.
+            r#"{"id":1,"events":[{"n":"b"},{"n":"b"}],"x":2}"#,
             r#"{"id":2,"events":[{"n":"c"}]}"#,
             r#"{"id":3}"#,
         ]
@@ -229,4 +229,13 @@ limits: {requests: 10, per_s: 60}
     let mut ids: Vec<_> = page.records.iter().map(|r| r.id).collect();
     ids.dedup();
     assert_eq!((ids.len(), page.count), (4, 3));
+
+    // What is known of one event stays known when the vendor shows another, or another order.
+    let later = r#"[{"id":2,"events":[{"n":"c0"},{"n":"c"}]},{"id":1,"events":[{"n":"a"},{"n":"z"}],"x":2}]"#;
+    let Verdict::Page(later) = verdict(&connector, &reply(200, &[], later), Asked::Page, NOW_MS)
+    else {
+        panic!()
+    };
+    let known: Vec<bool> = later.records.iter().map(|r| ids.contains(&r.id)).collect();
+    assert_eq!(known, [true, false, true, false]);
 }

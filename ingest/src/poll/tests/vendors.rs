@@ -293,8 +293,8 @@ impl Api {
             }),
             Vendor::Google => json!({
                 "kind": "admin#reports#activity",
-                "id": {"time": time, "uniqueQualifier": id, "applicationName": "login", "customerId": "C1"},
-                "events": [{"name": "login_success"}, {"name": "2sv"}],
+                "id": {"time": time, "uniqueQualifier": event.number, "applicationName": "login", "customerId": "C1"},
+                "events": [{"name": id}, {"name": event.second_id()}],
             }),
             Vendor::Entra => json!({"id": id, "createdDateTime": time, "activityDateTime": time}),
             Vendor::GitLab => json!({"id": event.number, "created_at": time, "x": id}),

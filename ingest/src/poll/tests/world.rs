@@ -79,4 +79,9 @@ impl Event {
     pub fn id(&self) -> String {
         format!("e-{:08}", self.number)
     }
+
+    /// The id of what else happened, with vendors that tell several events as one.
+    pub fn second_id(&self) -> String {
+        format!("s-{:08}", self.number)
+    }
 }
