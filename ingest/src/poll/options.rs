@@ -123,6 +123,12 @@ impl PollOptions {
             base_url: base_url.clone(),
             token_url: connector.auth.token_url.as_ref().map(fill),
             scope: connector.auth.scope.as_ref().map(fill),
+            form: connector
+                .auth
+                .form
+                .iter()
+                .map(|(name, value)| (name.clone(), fill(value)))
+                .collect(),
             header: connector.auth.header.clone(),
         };
         let partitions = match each {

@@ -109,6 +109,7 @@ fn sibling_connectors_are_read_exactly_once() {
         (Vendor::OnePassword, "onepassword.audit"),
         (Vendor::Duo, "duo.activity"),
         (Vendor::Duo, "duo.telephony"),
+        (Vendor::Salesforce, "salesforce.login_history"),
     ] {
         for seed in 0..2 {
             let fault = Fault::All;
@@ -170,4 +171,34 @@ fn onepassword_is_read_exactly_once() {
 #[test]
 fn m365_is_read_exactly_once() {
     every_fault(Vendor::M365);
+}
+
+#[test]
+fn box_is_read_exactly_once() {
+    every_fault(Vendor::Box);
+}
+
+#[test]
+fn auth0_is_read_exactly_once() {
+    every_fault(Vendor::Auth0);
+}
+
+#[test]
+fn atlassian_is_read_exactly_once() {
+    every_fault(Vendor::Atlassian);
+}
+
+#[test]
+fn crowdstrike_is_read_exactly_once() {
+    every_fault(Vendor::CrowdStrike);
+}
+
+#[test]
+fn cloudflare_is_read_exactly_once() {
+    every_fault(Vendor::Cloudflare);
+}
+
+#[test]
+fn salesforce_is_read_exactly_once() {
+    every_fault(Vendor::Salesforce);
 }

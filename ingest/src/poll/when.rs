@@ -18,6 +18,8 @@ pub enum Form {
     UnixS,
     /// Milliseconds since 1970.
     UnixMs,
+    /// `20260301120000`: digits alone, in UTC.
+    Compact,
 }
 
 impl Form {
@@ -25,7 +27,7 @@ impl Form {
     pub fn granule_ms(self) -> i64 {
         match self {
             Self::Rfc3339 | Self::UnixMs => 1,
-            Self::Rfc3339S | Self::Bare | Self::UnixS => 1_000,
+            Self::Rfc3339S | Self::Bare | Self::UnixS | Self::Compact => 1_000,
         }
     }
 
@@ -36,6 +38,10 @@ impl Form {
             Self::UnixS => ms.div_euclid(1_000).to_string(),
             Self::UnixMs => ms.to_string(),
             Self::Rfc3339S => seconds.to_string(),
+            Self::Compact => {
+                let seconds = seconds.to_string();
+                seconds.chars().filter(char::is_ascii_digit).collect()
+            }
             Self::Bare => seconds.to_string().trim_end_matches('Z').to_owned(),
             Self::Rfc3339 => {
                 let seconds = seconds.to_string();
@@ -53,9 +59,18 @@ impl Form {
                 Some(seconds + i64::from(millis(fraction)?))
             }
             Self::UnixMs => text.parse().ok(),
+            Self::Compact => compact(text),
             Self::Rfc3339 | Self::Rfc3339S | Self::Bare => rfc3339(text),
         }
     }
+}
+
+fn compact(text: &str) -> Option<i64> {
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<u32>().ok();
+    let date = (i64::from(number(0, 4)?), number(4, 6)?, number(6, 8)?);
+    let time = (number(8, 10)?, number(10, 12)?, number(12, 14)?);
+    let read = Timestamp::from_civil(date, time, 0).filter(|_| text.len() == 14);
+    read.map(|time| time.0.div_euclid(1_000_000))
 }
 
 /// With any number of fraction digits, `Z`, an offset with or without colon, or no zone: UTC.

@@ -152,6 +152,8 @@ pub struct Defaults {
     pub base_url: String,
     pub token_url: Option<String>,
     pub scope: Option<String>,
+    /// What else a token request says.
+    pub form: Vec<(String, String)>,
     /// The name of the header that takes the token.
     pub header: Option<String>,
 }
@@ -254,6 +256,7 @@ impl AuthOptions {
             key_id: given.key_id,
             token_url,
             scope: given.scope.or_else(|| defaults.scope.clone()),
+            form: defaults.form.clone(),
         };
         Ok((client, key))
     }
@@ -294,6 +297,7 @@ pub(super) struct ClientCredentials {
     key_id: Option<String>,
     token_url: String,
     scope: Option<String>,
+    form: Vec<(String, String)>,
 }
 
 impl ClientCredentials {
@@ -301,6 +305,7 @@ impl ClientCredentials {
         let mut pairs = vec![("grant_type", "client_credentials")];
         pairs.extend(self.scope.as_deref().map(|scope| ("scope", scope)));
         pairs.push(("client_id", &self.client_id));
+        pairs.extend(self.form.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let assertion;
         if let Some(key) = key {
             assertion = self.assertion(key, now_ms)?;

@@ -16,6 +16,7 @@ const NOW_MS: i64 = 1_767_322_800_000;
 
 fn defaults() -> Defaults {
     Defaults {
+        form: Vec::new(),
         base_url: "https://api.example.com".to_owned(),
         token_url: Some("https://login.example.com/token".to_owned()),
         scope: Some("logs.read".to_owned()),
@@ -65,6 +66,20 @@ fn exactly_one_is_given_and_not_empty() {
         let error = Auth::new(&options, &defaults()).unwrap_err();
         assert!(error.contains(expected), "{error}");
     }
+}
+
+#[test]
+fn what_a_vendor_wants_to_be_told_goes_with_the_request_for_a_token() {
+    let client = ClientOptions {
+        client_id: "id".to_owned(),
+        client_secret: Some(Secret::new("s")),
+        ..Default::default()
+    };
+    let options = AuthOptions { client_credentials: Some(client), ..Default::default() };
+    let form = vec![("audience".to_owned(), "https://acme.example/api/".to_owned())];
+    let mut auth = Auth::new(&options, &Defaults { form, ..defaults() }).unwrap();
+    let body = auth.token_request(NOW_MS).unwrap().unwrap().body.unwrap();
+    assert!(body.contains("&audience=https%3A%2F%2Facme.example%2Fapi%2F&"), "{body}");
 }
 
 #[test]

@@ -149,7 +149,8 @@ impl Check<'_> {
             CursorRule::Window(_) if !begins("from") => {
                 self.fault(place, "the request does not use `{from}`", None);
             }
-            CursorRule::Token { .. } if !begins("since") => {
+            // A first request of its own may begin where the vendor's log does.
+            CursorRule::Token { .. } if first.is_none() && !begins("since") => {
                 self.fault(place, "the first request does not use `{since}`", None);
             }
             _ => {}
@@ -235,6 +236,11 @@ impl Check<'_> {
             accepts: file.accepts.value.clone(),
             token_url: file.token_url.as_ref().map(|url| self.template(url, &[])),
             scope: file.scope.as_ref().map(|scope| self.template(scope, &[])),
+            form: file
+                .form
+                .iter()
+                .map(|(name, value)| (name.clone(), self.template(value, &[])))
+                .collect(),
             header: file.header.clone(),
         }
     }

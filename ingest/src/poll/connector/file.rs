@@ -93,6 +93,9 @@ pub(super) struct AuthFile {
     pub token_url: Option<Spanned<String>>,
     #[serde(default)]
     pub scope: Option<Spanned<String>>,
+    /// What else a token request says.
+    #[serde(default)]
+    pub form: BTreeMap<String, Spanned<String>>,
     /// The header of `header`.
     #[serde(default)]
     pub header: Option<String>,

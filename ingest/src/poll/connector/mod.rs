@@ -83,6 +83,8 @@ pub struct AuthRule {
     pub accepts: Vec<AuthKind>,
     pub token_url: Option<Template>,
     pub scope: Option<Template>,
+    /// What else a token request says.
+    pub form: Vec<(String, Template)>,
     pub header: Option<String>,
 }
 

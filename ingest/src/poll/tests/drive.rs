@@ -420,6 +420,9 @@ pub(super) fn open_with(
         ("scope", "orgs/acme"),
         ("tenant", "t-1"),
         ("feed", "audit_events"),
+        ("enterprise", "77"),
+        ("account", "a1"),
+        ("version", "v60.0"),
         ("host", "api-1.duosecurity.com"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -439,6 +442,7 @@ pub(super) fn open_with(
         seen_max,
     };
     let defaults = Defaults {
+        form: Vec::new(),
         base_url,
         token_url: Some("https://login.example/token".to_owned()),
         scope: Some("logs".to_owned()),
@@ -455,6 +459,7 @@ fn credential(vendor: Vendor) -> AuthOptions {
     match vendor {
         Vendor::Okta => options.ssws = token(),
         Vendor::GitLab => options.header = token(),
+        Vendor::Atlassian | Vendor::Cloudflare => options.bearer = token(),
         Vendor::GitHub | Vendor::Slack | Vendor::OnePassword => options.bearer = token(),
         Vendor::Duo => {
             options.duo = Some(duo::DuoOptions {
@@ -463,7 +468,12 @@ fn credential(vendor: Vendor) -> AuthOptions {
                 scheme: Default::default(),
             });
         }
-        Vendor::Entra | Vendor::M365 => {
+        Vendor::Entra
+        | Vendor::M365
+        | Vendor::Box
+        | Vendor::Auth0
+        | Vendor::CrowdStrike
+        | Vendor::Salesforce => {
             options.client_credentials = Some(ClientOptions {
                 client_id: "app".to_owned(),
                 client_secret: Some(Secret::new("s")),

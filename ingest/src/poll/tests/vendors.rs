@@ -1,6 +1,7 @@
 //! What each vendor's API does, by its documentation: parameters, order, pages, tokens, limits, errors.
 
 mod answers;
+mod more;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -22,6 +23,12 @@ pub(super) enum Vendor {
     GitLab,
     OnePassword,
     M365,
+    Box,
+    Auth0,
+    Atlassian,
+    CrowdStrike,
+    Cloudflare,
+    Salesforce,
 }
 
 impl Vendor {
@@ -36,6 +43,12 @@ impl Vendor {
             Self::GitLab => "gitlab.audit",
             Self::OnePassword => "onepassword.signin",
             Self::M365 => "m365.audit",
+            Self::Box => "box.event",
+            Self::Auth0 => "auth0.log",
+            Self::Atlassian => "atlassian.admin",
+            Self::CrowdStrike => "crowdstrike.alert",
+            Self::Cloudflare => "cloudflare.audit",
+            Self::Salesforce => "salesforce.setup_audit_trail",
         }
     }
 
@@ -52,9 +65,18 @@ impl Vendor {
             Self::Google => of(20 * MINUTE, 3 * DAY, 1),
             Self::Entra => of(10 * MINUTE, DAY, 1),
             Self::GitLab => of(2 * MINUTE, DAY, 1),
+            Self::Box | Self::Auth0 | Self::Atlassian => of(10 * MINUTE, DAY, 1),
+            Self::CrowdStrike => of(MINUTE, HOUR, 1),
+            Self::Cloudflare | Self::Salesforce => of(5 * MINUTE, DAY, SECOND),
             // The time that is asked for is when the content became available.
             Self::M365 => of(MINUTE, 2 * MINUTE, SECOND),
         }
+    }
+
+    /// Whether its cursor goes by when events are shown.
+    fn is_in_order_of_arrival(self) -> bool {
+        let arrival = [Self::Okta, Self::OnePassword, Self::Box, Self::Auth0, Self::Atlassian];
+        arrival.contains(&self)
     }
 
     /// Requests that are allowed in so much time.
@@ -69,6 +91,11 @@ impl Vendor {
             Self::GitLab => (2_000, MINUTE),
             Self::OnePassword => (600, MINUTE),
             Self::M365 => (2_000, MINUTE),
+            Self::Box => (1_000, MINUTE),
+            Self::Auth0 => (120, MINUTE),
+            Self::Atlassian | Self::Salesforce => (60, MINUTE),
+            Self::CrowdStrike => (6_000, MINUTE),
+            Self::Cloudflare => (1_200, 5 * MINUTE),
         }
     }
 
@@ -106,7 +133,7 @@ pub(super) struct Api {
 
 impl Api {
     pub fn new(vendor: Vendor, mut events: Vec<Event>, seed: u64) -> Self {
-        if matches!(vendor, Vendor::Okta | Vendor::OnePassword) {
+        if vendor.is_in_order_of_arrival() {
             events.sort_by_key(|event| event.shown_ms);
         } else {
             events.sort_by_key(|event| (event.time_ms, event.number));
@@ -149,9 +176,13 @@ impl Api {
         let proof = header(request, "Authorization");
         let is_known = match self.vendor {
             Vendor::Duo => proof.starts_with("Basic ") && duo_date_is_near(request, now_ms),
-            Vendor::Google | Vendor::Entra | Vendor::M365 => {
-                proof == format!("Bearer {}", self.bearer)
-            }
+            Vendor::Google
+            | Vendor::Entra
+            | Vendor::M365
+            | Vendor::Box
+            | Vendor::Auth0
+            | Vendor::CrowdStrike
+            | Vendor::Salesforce => proof == format!("Bearer {}", self.bearer),
             Vendor::GitLab => header(request, "PRIVATE-TOKEN") == "t0k",
             Vendor::Okta => proof == "SSWS t0k",
             _ => proof == "Bearer t0k",
@@ -179,6 +210,12 @@ impl Api {
             Vendor::GitLab => self.gitlab(request, now_ms),
             Vendor::OnePassword => self.onepassword(request, now_ms),
             Vendor::M365 => self.m365(request, now_ms),
+            Vendor::Box => self.box_stream(request, now_ms),
+            Vendor::Auth0 => self.auth0(request, now_ms),
+            Vendor::Atlassian => self.atlassian(request, now_ms),
+            Vendor::CrowdStrike => self.crowdstrike(request, now_ms),
+            Vendor::Cloudflare => self.cloudflare(request, now_ms),
+            Vendor::Salesforce => self.salesforce(request, now_ms),
         }
     }
 
@@ -302,6 +339,15 @@ impl Api {
                 json!({"uuid": id, "timestamp": Form::Rfc3339S.write(ms), "category": "success"})
             }
             Vendor::M365 => json!({"Id": id, "CreationTime": Form::Bare.write(ms)}),
+            Vendor::Box => json!({"type": "event", "event_id": id, "created_at": time}),
+            Vendor::Auth0 => json!({"log_id": id, "date": time, "type": "s"}),
+            Vendor::Atlassian => json!({"id": id, "type": "events", "attributes": {"time": time}}),
+            Vendor::CrowdStrike => json!({"composite_id": id, "updated_timestamp": time}),
+            Vendor::Cloudflare => json!({"id": id, "action": {"time": Form::Rfc3339S.write(ms)}}),
+            Vendor::Salesforce => {
+                let time = time.replace('Z', "+0000");
+                json!({"attributes": {"type": "X"}, "Id": id, "CreatedDate": time, "LoginTime": time})
+            }
         };
         let mut text = body.to_string().into_bytes();
         if event.kind == Kind::Poisoned {

@@ -186,7 +186,7 @@ fn options_that_do_not_fit_are_refused_in_words() {
     for (options, expected) in [
         (
             PollOptions { connector: "okta".into(), ..good() },
-            "there is no connector \"okta\"; known: duo.activity, duo.auth",
+            "there is no connector \"okta\"; known: atlassian.admin, auth0.log",
         ),
         (
             PollOptions { settings: Default::default(), ..good() },
