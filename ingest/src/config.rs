@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::docker::{DockerOptions, DockerSource};
 use crate::error::{ConfigError, ErrorKind};
 use crate::file::{FileOptions, FileSource};
 use crate::http::{HttpOptions, HttpSource};
@@ -74,6 +75,15 @@ pub const SOURCES: &[SourceKind] = &[
         },
     },
     SourceKind {
+        name: "docker",
+        doc: "Events of a Docker engine, with what its containers may do.",
+        is_given: |config| config.docker.is_some(),
+        build: |config, name| {
+            let options = config.docker.clone().unwrap_or_default();
+            Ok(Box::new(DockerSource::new(name, &config.log_type, options)?))
+        },
+    },
+    SourceKind {
         name: "poll",
         doc: "Vendors' APIs that are asked: Okta, Microsoft, Google, GitHub, Slack and any other.",
         is_given: |config| config.poll.is_some(),
@@ -114,6 +124,9 @@ pub struct SourceConfig {
     /// Read topics.
     #[serde(default)]
     pub kafka: Option<KafkaOptions>,
+    /// Follow a Docker engine.
+    #[serde(default)]
+    pub docker: Option<DockerOptions>,
     /// Ask a vendor's API.
     #[serde(default)]
     pub poll: Option<PollOptions>,

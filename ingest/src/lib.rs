@@ -12,6 +12,7 @@
 mod assembler;
 pub mod config;
 pub mod decode;
+pub mod docker;
 pub mod emitter;
 pub mod error;
 pub mod file;
@@ -35,6 +36,7 @@ pub mod wal;
 mod testing;
 
 pub use config::{SOURCES, SourceConfig, SourceKind};
+pub use docker::{DockerOptions, DockerSource};
 pub use emitter::{Emitter, EmitterReceiver, Envelope, Permit, emitter};
 pub use error::{ConfigError, ErrorKind, SourceError};
 pub use file::{FileOptions, FileSource, ReadMode};
