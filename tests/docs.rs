@@ -133,7 +133,12 @@ fn metrics_of(folder: &str) -> Vec<String> {
 
 #[test]
 fn the_guide_to_google_cloud_works() {
-    assert_eq!(follow("docs/google-cloud.md"), 2);
+    assert_eq!(follow("docs/google-cloud.md"), 3);
+}
+
+#[test]
+fn the_guide_to_azure_works() {
+    assert_eq!(follow("docs/azure.md"), 1);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! - `crash`: kill -9 at random moments, judged by reading Parquet without our manifest code;
 //! - `bad_input`: hostile bytes end as dead letters;
 //! - `correlation`: events that belong together, over restarts and changed rules;
+//! - `blobs`: a container with blobs that grow, killed programs;
 //! - `corpus`: real vendor events, where somebody has them;
 //! - `demo`: the attacks of a generated day are found;
 //! - `lake`: a lake is compacted and collected, and holds the same rows all the time;
@@ -23,6 +24,7 @@
 //! when it cannot be had.
 
 mod bad_input;
+mod blobs;
 mod corpus;
 mod correlation;
 mod crash;

@@ -3,9 +3,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::azure::{AzureBlobOptions, AzureBlobSource};
 use crate::docker::{DockerOptions, DockerSource};
 use crate::error::{ConfigError, ErrorKind};
 use crate::file::{FileOptions, FileSource};
+use crate::gcs::{GcsOptions, GcsSource};
 use crate::http::{HttpOptions, HttpSource};
 use crate::kafka::{KafkaOptions, KafkaSource};
 use crate::poll::{PollOptions, PollSource};
@@ -101,6 +103,24 @@ pub const SOURCES: &[SourceKind] = &[
             Ok(Box::new(PubsubSource::new(name, &config.log_type, options)?))
         },
     },
+    SourceKind {
+        name: "azure_blob",
+        doc: "A container of Azure Blob Storage; blobs that grow are read on.",
+        is_given: |config| config.azure_blob.is_some(),
+        build: |config, name| {
+            let options = config.azure_blob.clone().unwrap_or_default();
+            Ok(Box::new(AzureBlobSource::new(name, &config.log_type, options)?))
+        },
+    },
+    SourceKind {
+        name: "gcs",
+        doc: "A bucket of Google Cloud Storage, by notifications or by listing.",
+        is_given: |config| config.gcs.is_some(),
+        build: |config, name| {
+            let options = config.gcs.clone().unwrap_or_default();
+            Ok(Box::new(GcsSource::new(name, &config.log_type, options)?))
+        },
+    },
 ];
 
 /// One configured source: what its bytes mean, and exactly one kind.
@@ -133,6 +153,12 @@ pub struct SourceConfig {
     /// Read a subscription of Google Cloud Pub/Sub.
     #[serde(default)]
     pub gcp_pubsub: Option<PubsubOptions>,
+    /// Read a container of Azure Blob Storage.
+    #[serde(default)]
+    pub azure_blob: Option<AzureBlobOptions>,
+    /// Read a bucket of Google Cloud Storage.
+    #[serde(default)]
+    pub gcs: Option<GcsOptions>,
 }
 
 impl SourceConfig {

@@ -10,6 +10,7 @@
 //! and buffer is bounded. This crate knows no log type beyond the shape of its container.
 
 mod assembler;
+pub mod azure;
 pub mod config;
 pub mod decode;
 pub mod docker;
@@ -18,10 +19,12 @@ pub mod error;
 pub mod file;
 pub mod finished;
 pub mod framing;
+pub mod gcs;
 pub mod http;
 pub mod kafka;
 pub mod ledger;
 mod meter;
+mod objects;
 pub mod poll;
 pub mod probe;
 pub mod pubsub;
@@ -35,6 +38,7 @@ pub mod wal;
 #[cfg(test)]
 mod testing;
 
+pub use azure::{AzureBlobOptions, AzureBlobSource};
 pub use config::{SOURCES, SourceConfig, SourceKind};
 pub use docker::{DockerOptions, DockerSource};
 pub use emitter::{Emitter, EmitterReceiver, Envelope, Permit, emitter};
@@ -42,6 +46,7 @@ pub use error::{ConfigError, ErrorKind, SourceError};
 pub use file::{FileOptions, FileSource, ReadMode};
 pub use finished::{FinishedReceiver, FinishedSender, finished};
 pub use framing::Format;
+pub use gcs::{GcsOptions, GcsSource};
 pub use http::{HttpOptions, HttpSource};
 pub use kafka::{KafkaOptions, KafkaSource};
 pub use ledger::{Ledger, LedgerError};

@@ -7,8 +7,10 @@
 //! `None`; with `CI` set that is a failure. Only tests depend on this crate, never the program.
 
 mod authority;
+mod azure;
 mod broker;
 mod bucket;
+mod cloud_storage;
 mod faults;
 mod front;
 mod http;
@@ -17,8 +19,10 @@ mod pubsub;
 mod wire;
 
 pub use authority::{Authority, Identity};
+pub use azure::Azure;
 pub use broker::{Broker, Topic};
 pub use bucket::Bucket;
+pub use cloud_storage::CloudStorage;
 pub use faults::{Fault, Faults};
 pub use front::Front;
 pub use http::http;

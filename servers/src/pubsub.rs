@@ -63,6 +63,13 @@ impl Pubsub {
         }
     }
 
+    /// Publishes a message without data that has these attributes.
+    pub fn publish_with(&self, topic: &str, attributes: &[(&str, &str)]) {
+        let pairs: Vec<_> = attributes.iter().map(|(k, v)| format!(r#""{k}":"{v}""#)).collect();
+        let body = format!(r#"{{"messages":[{{"attributes":{{{}}}}}]}}"#, pairs.join(","));
+        self.ask("POST", &format!("topics/{topic}:publish"), &body);
+    }
+
     /// How many messages a subscription gives at once, which are then leased.
     pub fn waiting(&self, subscription: &str) -> usize {
         let body = r#"{"maxMessages":1000,"returnImmediately":true}"#;

@@ -30,7 +30,7 @@ pub(crate) struct Message {
 
 /// A subscription.
 #[derive(Debug)]
-pub(super) struct Api {
+pub(crate) struct Api {
     tokens: Tokens,
     /// `https://pubsub.googleapis.com/v1/projects/p/subscriptions/s`
     url: String,
@@ -39,7 +39,7 @@ pub(super) struct Api {
 
 /// Why something cannot be had.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     /// 0: no answer.
     pub status: u16,
     pub words: String,
@@ -87,7 +87,7 @@ impl Wire {
 /// The settings of a subscription that matter here.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Settings {
+pub(crate) struct Settings {
     pub topic: String,
     pub ack_deadline_seconds: i64,
     pub message_retention_duration: String,
@@ -105,14 +105,14 @@ pub(super) struct Settings {
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct DeadLetterPolicy {
+pub(crate) struct DeadLetterPolicy {
     pub dead_letter_topic: String,
     pub max_delivery_attempts: i64,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct ExpirationPolicy {
+pub(crate) struct ExpirationPolicy {
     pub ttl: String,
 }
 

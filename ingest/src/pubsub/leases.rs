@@ -26,7 +26,7 @@ pub(super) struct Limits {
 
 /// What to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
+pub(crate) enum Ask {
     /// At most so many messages.
     Pull(usize),
     Acknowledge(Vec<String>),
@@ -36,7 +36,7 @@ pub(super) enum Ask {
 
 /// How an answer was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     Done,
     /// These ids are no longer good: their messages will come again.
     Expired(Vec<String>),

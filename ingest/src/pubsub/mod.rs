@@ -25,10 +25,10 @@ use crate::poll::client::{Client, Reach};
 use crate::probe::Findings;
 use crate::source::{Source, SourceContext, Summary};
 use crate::tokens::{GoogleAuth, Tokens};
-use api::Api;
-pub(crate) use api::Wire;
+pub(crate) use api::{Api, Message, Wire};
 use feed::Feed;
 use leases::Limits;
+pub(crate) use leases::{Ask, Outcome};
 use work::Work;
 
 /// An answer of Pub/Sub holds at most about 10 MB of messages, a third more as base64.
@@ -116,7 +116,7 @@ impl PubsubOptions {
         zero.map(|(name, _)| format!("`{name}` must not be 0"))
     }
 
-    fn api(&self) -> Result<Api, String> {
+    pub(crate) fn api(&self) -> Result<Api, String> {
         let reach = Reach {
             proxy: self.proxy.as_ref().map(|proxy| proxy.expose().to_owned()),
             ca: self.ca.clone(),

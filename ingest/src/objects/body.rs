@@ -1,0 +1,202 @@
+//! The bytes of an object as they come, decompressed: bounded, and decoded on a thread of its own.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::{Buf as _, Bytes};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::decode::{Decoder, ReadError};
+
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// Why a body ended before its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The store broke off: to be read again.
+    Away(String),
+    /// The object itself is damaged: reading it again will not help.
+    Broken(String),
+}
+
+/// A body on its way.
+pub(super) struct Body {
+    /// Comes before the chunks.
+    first: Option<Bytes>,
+    chunks: mpsc::Receiver<Result<Bytes, Ended>>,
+}
+
+type Chunks = BoxStream<'static, object_store::Result<Bytes>>;
+type Lost = Arc<Mutex<Option<String>>>;
+
+/// Reads from the store's stream on a thread that may block.
+struct Raw {
+    chunks: mpsc::Receiver<Bytes>,
+    current: Bytes,
+}
+
+impl Read for Raw {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.chunks.blocking_recv() {
+                Some(chunk) => self.current = chunk,
+                None => return Ok(0),
+            }
+        }
+        let n = buffer.len().min(self.current.len());
+        self.current.copy_to_slice(&mut buffer[..n]);
+        Ok(n)
+    }
+}
+
+impl Body {
+    /// As it is, without a look at its first bytes: the rest of an object that grows.
+    pub fn plain(stream: Chunks) -> Self {
+        let (sender, chunks) = mpsc::channel(2);
+        tokio::spawn(async move {
+            let mut stream = stream;
+            while let Some(chunk) = stream.next().await {
+                let chunk = chunk.map_err(|e| Ended::Away(shown(&e)));
+                let is_end = chunk.is_err();
+                if sender.send(chunk).await.is_err() || is_end {
+                    break;
+                }
+            }
+        });
+        Self { first: None, chunks }
+    }
+
+    /// Decompressed, from the decompressed position `from`.
+    pub fn decoded(stream: Chunks, from: u64) -> Self {
+        let (sender, chunks) = mpsc::channel(2);
+        let (raw, received) = mpsc::channel(2);
+        let lost = Lost::default();
+        let losing = lost.clone();
+        tokio::spawn(async move {
+            let mut stream = stream;
+            while let Some(chunk) = stream.next().await {
+                match chunk {
+                    Ok(chunk) => {
+                        if raw.send(chunk).await.is_err() {
+                            break;
+                        }
+                    }
+                    Err(error) => {
+                        *losing.lock() = Some(shown(&error));
+                        break;
+                    }
+                }
+            }
+        });
+        tokio::task::spawn_blocking(move || {
+            let raw = Raw { chunks: received, current: Bytes::new() };
+            let ended = decode(raw, from, &sender);
+            // A stream that the store broke off looks like a damaged object to the decoder.
+            let lost = lost.lock().take().map(Ended::Away);
+            if let Some(ended) = lost.or(ended) {
+                // Nobody may listen any more.
+                let _ = sender.blocking_send(Err(ended));
+            }
+        });
+        Self { first: None, chunks }
+    }
+
+    /// The next bytes; `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<Bytes, Ended>> {
+        match self.first.take() {
+            Some(first) => Some(Ok(first)),
+            None => self.chunks.recv().await,
+        }
+    }
+
+    /// Gives back what was read too far.
+    pub fn put_back(&mut self, bytes: Vec<u8>) {
+        self.first = (!bytes.is_empty()).then(|| bytes.into());
+    }
+}
+
+fn decode(raw: Raw, from: u64, sender: &mpsc::Sender<Result<Bytes, Ended>>) -> Option<Ended> {
+    let ended = |error: ReadError| match error {
+        ReadError::Broken(broken) => Ended::Broken(broken.to_string()),
+        ReadError::Io(error) => Ended::Away(error.to_string()),
+    };
+    let mut decoder = match Decoder::new(Box::new(raw)) {
+        Ok(decoder) => decoder,
+        Err(error) => return Some(ended(ReadError::Io(error))),
+    };
+    match decoder.skip(from) {
+        Ok(skipped) if skipped == from => {}
+        Ok(_) => return Some(Ended::Broken("shorter than what was read of it before".to_owned())),
+        Err(error) => return Some(ended(error)),
+    }
+    loop {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        match decoder.read(&mut chunk) {
+            Ok(0) => return None,
+            Ok(n) => {
+                chunk.truncate(n);
+                if sender.blocking_send(Ok(chunk.into())).is_err() {
+                    return None;
+                }
+            }
+            Err(error) => return Some(ended(error)),
+        }
+    }
+}
+
+/// The last cause, without addresses, which may hold secrets.
+pub(super) fn shown(error: &object_store::Error) -> String {
+    let first: &dyn std::error::Error = error;
+    let last = std::iter::successors(Some(first), |e| e.source()).last().unwrap_or(first);
+    let text = last.to_string();
+    let kept = text.split(' ').filter(|word| !word.contains("://"));
+    event::shown::line(&kept.collect::<Vec<_>>().join(" ")).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::tests::gzip;
+
+    async fn all(mut body: Body) -> (Vec<u8>, Option<Ended>) {
+        let mut out = Vec::new();
+        while let Some(chunk) = body.next().await {
+            match chunk {
+                Ok(chunk) => out.extend_from_slice(&chunk),
+                Err(ended) => return (out, Some(ended)),
+            }
+        }
+        (out, None)
+    }
+
+    fn pieces(bytes: &[u8], cut: bool) -> Chunks {
+        let mut pieces: Vec<object_store::Result<Bytes>> =
+            bytes.chunks(100).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
+        if cut {
+            pieces.truncate(pieces.len() / 2);
+            let source = "connection reset by https://secret.example/?sig=x".into();
+            pieces.push(Err(object_store::Error::Generic { store: "test", source }));
+        }
+        futures::stream::iter(pieces).boxed()
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_no_damaged_object() {
+        let text: Vec<u8> = (0..20_000).flat_map(|n: u32| n.to_string().into_bytes()).collect();
+        let zipped = gzip(&text);
+        assert_eq!(all(Body::decoded(pieces(&zipped, false), 0)).await, (text.clone(), None));
+        let (rest, ended) = all(Body::decoded(pieces(&zipped, false), 60_000)).await;
+        assert_eq!((rest.as_slice(), ended), (&text[60_000..], None));
+        for body in [Body::decoded(pieces(&zipped, true), 0), Body::plain(pieces(&text, true))] {
+            let (some, ended) = all(body).await;
+            assert!(text.starts_with(&some));
+            let Some(Ended::Away(words)) = ended else { panic!("{ended:?}") };
+            assert!(words.contains("connection reset") && !words.contains("sig"), "{words}");
+        }
+        let broken = all(Body::decoded(pieces(&zipped[..zipped.len() / 2], false), 0)).await.1;
+        assert!(matches!(broken, Some(Ended::Broken(_))), "{broken:?}");
+    }
+}
