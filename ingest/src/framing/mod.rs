@@ -10,6 +10,7 @@
 //! - In arrays and envelopes every element is one record; junk between elements is one reject.
 //! - A record longer than [`Options::record_bytes_max`] becomes consecutive rejects, "part k".
 
+mod cri;
 mod document;
 mod extent;
 mod frames;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use frames::{Frames, Reject};
 
+use cri::{Cri, Torn};
 use document::Document;
 use lines::Lines;
 use sniff::{Decision, Sniffer};
@@ -53,6 +55,9 @@ pub enum Format {
     Lines,
     /// Comma-separated values under a row of names; quoted values may hold line breaks.
     Csv,
+    /// Log files of containers as Kubernetes keeps them (`/var/log/pods`): the record is what the program
+    /// wrote, joined where it was parted.
+    Cri,
     /// AWS flow logs: one record a line; a line of field names describes the lines after it.
     FlowLog,
     /// CloudWatch Logs subscription: the message of every log event is a record.
@@ -88,6 +93,7 @@ enum Mode {
     Lines,
     Document,
     Table,
+    Cri,
 }
 
 /// What must be kept to go on at [`Framer::position`] after a restart.
@@ -106,6 +112,9 @@ pub struct Checkpoint {
     /// The same in a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     row: Option<Cut>,
+    /// The same in a container's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    torn: Option<Torn>,
 }
 
 /// Turns the bytes of one stream into records.
@@ -135,6 +144,7 @@ pub struct Framer {
     lines: Lines,
     document: Document,
     table: Table,
+    cri: Cri,
     /// Where the next byte given to a machine stands in the stream.
     consumed: u64,
 }
@@ -148,6 +158,7 @@ impl Framer {
             Format::Auto => (Mode::Sniff, Unwrap::Auto),
             Format::Ndjson | Format::Lines | Format::FlowLog => (Mode::Lines, Unwrap::Auto),
             Format::Csv => (Mode::Table, Unwrap::Auto),
+            Format::Cri => (Mode::Cri, Unwrap::Auto),
             Format::JsonArray => (Mode::Document, Unwrap::Array),
             Format::Envelope { member } => (Mode::Document, Unwrap::Member(member.clone())),
             Format::CloudwatchLogs => (Mode::Document, Unwrap::CloudwatchLogs),
@@ -163,6 +174,7 @@ impl Framer {
             lines: Lines::new(max, headers, auto),
             document: Document::new(unwrap, max),
             table: Table::new(max),
+            cri: Cri::new(max),
             consumed: 0,
         }
     }
@@ -175,6 +187,7 @@ impl Framer {
         framer.lines.resume(position, checkpoint.header.as_deref(), checkpoint.cut);
         framer.document.resume(position, checkpoint.walker);
         framer.table.resume(position, checkpoint.header.as_deref(), checkpoint.row);
+        framer.cri.resume(position, checkpoint.torn);
         framer
     }
 
@@ -185,6 +198,7 @@ impl Framer {
             Mode::Lines => self.lines.safe(),
             Mode::Document => self.document.safe(),
             Mode::Table => self.table.safe(),
+            Mode::Cri => self.cri.safe(),
         }
     }
 
@@ -198,6 +212,7 @@ impl Framer {
             walker: (mode == Mode::Document).then(|| self.document.saved()),
             cut: self.lines.cut().filter(|_| matches!(mode, Mode::Lines | Mode::Sniff)),
             row: self.table.cut().filter(|_| mode == Mode::Table),
+            torn: self.cri.torn().filter(|_| mode == Mode::Cri),
         }
     }
 
@@ -290,6 +305,7 @@ impl Framer {
         let used = match self.mode {
             Mode::Document => self.document.run(input, self.consumed, out),
             Mode::Table => self.table.run(input, self.consumed, out),
+            Mode::Cri => self.cri.run(input, self.consumed, out),
             _ => self.lines.run(input, self.consumed, out),
         };
         self.consumed += used as u64;
@@ -321,6 +337,7 @@ impl Framer {
         match self.mode {
             Mode::Document => self.document.finish(self.consumed, out, broken),
             Mode::Table => self.table.finish(self.consumed, out, broken),
+            Mode::Cri => self.cri.finish(self.consumed, out, broken),
             _ => self.lines.finish(self.consumed, out, broken),
         }
         true

@@ -1,5 +1,6 @@
 //! Framing as tables: input, format, what comes out; and that chunking never changes it.
 
+mod cri;
 mod table;
 
 use proptest::prelude::*;
@@ -79,21 +80,25 @@ fn frame_positions(options: &Options, input: &[u8]) -> Vec<(u64, u32)> {
 /// After any number of bytes the stream can be left at `position` and taken up from there.
 fn resumes(options: &Options, input: &[u8], expected: &[&str]) {
     for split in 0..=input.len() {
-        let mut framer = Framer::new(options);
-        let mut frames = Frames::new(usize::MAX, usize::MAX);
-        let mut seen = Vec::new();
-        framer.push(&input[..split], &mut frames);
-        drain(&mut frames, &mut seen);
-        frames = Frames::new(usize::MAX, usize::MAX);
-        let position = framer.position();
-        let kept = serde_json::to_string(&framer.checkpoint()).expect("plain data");
-        let kept: Checkpoint = serde_json::from_str(&kept).expect("what was written");
-        let mut framer = Framer::resume(options, position, &kept);
-        framer.push(&input[position as usize..], &mut frames);
-        while !framer.finish(&mut frames, None) {}
-        drain(&mut frames, &mut seen);
-        assert_eq!(seen, expected, "left after {split} bytes at {position}");
+        resumes_at(options, input, split, expected);
     }
+}
+
+fn resumes_at(options: &Options, input: &[u8], split: usize, expected: &[&str]) {
+    let mut framer = Framer::new(options);
+    let mut frames = Frames::new(usize::MAX, usize::MAX);
+    let mut seen = Vec::new();
+    framer.push(&input[..split], &mut frames);
+    drain(&mut frames, &mut seen);
+    frames = Frames::new(usize::MAX, usize::MAX);
+    let position = framer.position();
+    let kept = serde_json::to_string(&framer.checkpoint()).expect("plain data");
+    let kept: Checkpoint = serde_json::from_str(&kept).expect("what was written");
+    let mut framer = Framer::resume(options, position, &kept);
+    framer.push(&input[position as usize..], &mut frames);
+    while !framer.finish(&mut frames, None) {}
+    drain(&mut frames, &mut seen);
+    assert_eq!(seen, expected, "left after {split} bytes at {position}");
 }
 
 #[test]
