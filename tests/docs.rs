@@ -138,7 +138,7 @@ fn the_guide_to_google_cloud_works() {
 
 #[test]
 fn the_guide_to_azure_works() {
-    assert_eq!(follow("docs/azure.md"), 1);
+    assert_eq!(follow("docs/azure.md"), 2);
 }
 
 #[test]

@@ -51,19 +51,27 @@ pub(super) fn missing(
     // Without an answer reading begins, and a position that is not there shows then.
     let (low, high) = consumer.fetch_watermarks(&place.0, place.1, ASK).ok()?;
     let wanted = i64::try_from(next).unwrap_or(i64::MAX);
-    if (low..=high).contains(&wanted) || (wanted > high && has_message(client, place, wanted - 1)) {
+    if (low..=high).contains(&wanted)
+        || (wanted > high && has_message(client, consumer, place, wanted - 1))
+    {
         return None;
     }
     Some(Missing { low, high })
 }
 
 /// Whether the broker gives the message at this offset, looked at by a client of its own.
-fn has_message(client: &ClientConfig, place: &Place, offset: i64) -> bool {
+fn has_message(
+    client: &ClientConfig,
+    like: &BaseConsumer<Context>,
+    place: &Place,
+    offset: i64,
+) -> bool {
     let mut client = client.clone();
     client.set("auto.offset.reset", "error").set("statistics.interval.ms", "0");
     let mut list = TopicPartitionList::new();
     let listed = list.add_partition_offset(&place.0, place.1, Offset::Offset(offset));
-    let made = client.create::<BaseConsumer>();
+    let context = Context::new(like.context().meter.clone(), like.context().bearer.clone());
+    let made: Result<BaseConsumer<_>, _> = client.create_with_context(context);
     let (Ok(()), Ok(consumer)) = (listed, made) else { return false };
     if consumer.assign(&list).is_err() {
         return false;

@@ -2,17 +2,19 @@
 //! here and acted on by the polling thread; a callback decides nothing.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rdkafka::TopicPartitionList;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
+use super::event_hubs::Bearer;
 use crate::meter::Meter;
 
 /// A partition of a topic.
@@ -33,17 +35,20 @@ pub(super) struct Context {
     pub ends: Mutex<HashMap<Place, i64>>,
     /// Why the broker lets this client not in, or this client does not trust the broker.
     pub refused: Mutex<Option<String>>,
+    /// Where tokens come from, when they are what proves who reads.
+    pub bearer: Option<Bearer>,
     /// Nobody answers any more: partitions are given back at once.
     pub closing: AtomicBool,
 }
 
 impl Context {
-    pub fn new(meter: Meter) -> Self {
+    pub fn new(meter: Meter, bearer: Option<Bearer>) -> Self {
         Self {
             meter,
             changes: Mutex::default(),
             ends: Mutex::default(),
             refused: Mutex::default(),
+            bearer,
             closing: AtomicBool::new(false),
         }
     }
@@ -117,6 +122,19 @@ impl ConsumerContext for Context {
 }
 
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        let bearer = self.bearer.as_ref().ok_or("there is nowhere to get a token from")?;
+        let token = bearer.token();
+        if let Err(error) = &token {
+            self.meter.error();
+            self.meter.up(false);
+            tracing::error!(source = %self.meter.source(), "no token for the broker: {error}");
+        }
+        token
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         let message = event::shown::line(message);
         match level {

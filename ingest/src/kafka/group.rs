@@ -11,6 +11,7 @@ use event::PartitionKey;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::Start;
 use super::ask::{self, ASK};
 use super::context::{Change, Place, give, give_back, name};
 use super::part::Part;
@@ -55,7 +56,13 @@ impl Work {
                 self.halt(place.clone(), wanted, found.low, found.high);
                 continue;
             }
-            let offset = next.map_or(Offset::Stored, |next| Offset::Offset(next as i64));
+            let offset = match next {
+                Some(next) => Offset::Offset(next as i64),
+                None if self.options.generation(place) == 1 => Offset::Stored,
+                // What the group has committed is of the generation before.
+                None if self.options.start == Start::Earliest => Offset::Beginning,
+                None => Offset::End,
+            };
             if list.add_partition_offset(&place.0, place.1, offset).is_ok() {
                 self.assign(place, next);
             }
@@ -66,9 +73,9 @@ impl Work {
     /// The lake's position wins over the group's offset. But a partition that was away from here has
     /// been read on by another member, which has committed up to where.
     fn position(&self, place: &Place) -> Option<u64> {
-        let own = self.next.get(&name(place)).copied();
+        let own = self.next.get(&self.options.partition(place)).copied();
         let was_here = self.parts.get(&place.0).is_some_and(|parts| parts.contains_key(&place.1));
-        if !was_here {
+        if !was_here || self.options.generation(place) > 1 {
             return own;
         }
         let mut list = TopicPartitionList::new();
@@ -84,7 +91,7 @@ impl Work {
     }
 
     fn assign(&mut self, place: &Place, next: Option<u64>) {
-        let partition = name(place);
+        let partition = self.options.partition(place);
         tracing::info!(partition, next, "taken");
         let key = PartitionKey { source: self.name.clone(), partition: partition.into() };
         let waited = self.waited;

@@ -4,13 +4,14 @@
 //! handed over. The lake's position wins over the group's committed offset, which follows after the
 //! spans are finished: it shows the lag, and is where another member of the group takes a partition
 //! over. A partition whose position the broker no longer has is halted with an error: jumping over the
-//! hole would hide a loss. The ends that a broker tells are never trusted alone, see `ask` and `part`.
+//! hole would hide a loss. A person lets it begin anew, as another generation. The ends that a broker tells are never trusted alone, see `ask` and `part`.
 //!
 //! A broker that is away is waited for, for ever. When the pipeline is full, partitions are paused
 //! and polling goes on, so that the group does not take this member for dead.
 
 mod ask;
 mod context;
+mod event_hubs;
 mod group;
 mod part;
 mod to_end;
@@ -28,6 +29,7 @@ use tokio::runtime::Handle;
 use crate::error::{ErrorKind, SourceError};
 use crate::framing::{Format, Options, RECORD_BYTES_MAX};
 use crate::source::{Source, SourceContext, Summary};
+pub use event_hubs::EventHubsOptions;
 use work::Work;
 
 /// Where a partition begins that neither the lake nor the group knows.
@@ -45,12 +47,17 @@ pub enum Start {
 pub struct KafkaOptions {
     /// Brokers to begin with, `host:port`.
     pub brokers: Vec<String>,
+    /// A namespace of Azure Event Hubs, in place of `brokers` and the properties of the login.
+    pub event_hubs: Option<EventHubsOptions>,
     /// Topics to read.
     pub topics: Vec<String>,
     /// The consumer group.
     pub group: String,
     /// Where a partition begins that neither the lake nor the group knows.
     pub start: Start,
+    /// Lets halted partitions begin anew, by `start`: `{audit-0: 2}` for one, `{audit: 2}` for all of a topic that
+    /// was made anew; 3 the next time. What the lake has of them stays, under its own positions.
+    pub generations: BTreeMap<String, u32>,
     /// How a message is cut into records.
     pub format: Format,
     /// Longer records become dead letters, in parts of this size.
@@ -65,9 +72,11 @@ impl Default for KafkaOptions {
     fn default() -> Self {
         Self {
             brokers: Vec::new(),
+            event_hubs: None,
             topics: Vec::new(),
             group: "mantissa".to_owned(),
             start: Start::default(),
+            generations: BTreeMap::new(),
             format: Format::default(),
             record_bytes_max: RECORD_BYTES_MAX,
             until_end: false,
@@ -87,6 +96,31 @@ const OURS: &[&str] = &[
 ];
 
 impl KafkaOptions {
+    /// How often the partition has begun anew, the first time being 1.
+    fn generation(&self, place: &context::Place) -> u32 {
+        let given = self.generations.get(&context::name(place));
+        given.or_else(|| self.generations.get(&place.0)).copied().unwrap_or(1).max(1)
+    }
+
+    /// The partition's name in spans. Another generation is another partition, whose positions begin anew.
+    fn partition(&self, place: &context::Place) -> String {
+        match self.generation(place) {
+            1 => context::name(place),
+            n => format!("{}/{n}", context::name(place)),
+        }
+    }
+
+    /// With the broker and the topic that a namespace and its connection string tell.
+    fn with_event_hubs(mut self) -> Self {
+        if let Some(event_hubs) = &self.event_hubs {
+            self.brokers = vec![event_hubs.broker()];
+            if self.topics.is_empty() {
+                self.topics.extend(event_hubs.hub());
+            }
+        }
+        self
+    }
+
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config
@@ -99,6 +133,9 @@ impl KafkaOptions {
             .set("fetch.max.bytes", "8388608")
             .set("statistics.interval.ms", if self.until_end { "1000" } else { "10000" })
             .set("reconnect.backoff.max.ms", "5000");
+        if let Some(event_hubs) = &self.event_hubs {
+            event_hubs.set(&mut config);
+        }
         for (name, value) in &self.properties {
             config.set(name, value.expose());
         }
@@ -124,6 +161,13 @@ pub struct KafkaSource {
 impl KafkaSource {
     pub fn new(name: &str, log_type: &str, options: KafkaOptions) -> Result<Self, SourceError> {
         let refuse = |message: String| Err(SourceError::new(name, ErrorKind::Config, message));
+        if let Some(fault) = options.event_hubs.as_ref().and_then(EventHubsOptions::fault) {
+            return refuse(fault);
+        }
+        if options.event_hubs.is_some() && !options.brokers.is_empty() {
+            return refuse("has both `brokers` and `event_hubs`; give one".to_owned());
+        }
+        let options = options.with_event_hubs();
         if options.brokers.is_empty() || options.topics.is_empty() {
             return refuse("`brokers` and `topics` must name at least one each".to_owned());
         }

@@ -193,6 +193,22 @@ async fn a_position_that_the_broker_does_not_have_halts_the_partition() {
     let error = result.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Position);
     assert!(error.message.contains("anew-0 at 1000 (broker: 0 to 5)"), "{}", error.message);
+
+    // A person lets it begin anew; the group's own offset, were there one, is of the generation before.
+    let anew = |n: u32| {
+        let generations = [("anew-0".to_owned(), n)].into();
+        KafkaOptions { generations, ..options(&broker.address, &["anew"]) }
+    };
+    let (records, result) = until_end(&lake, anew(2)).await;
+    result.unwrap();
+    assert_eq!(records, payloads(0..5), "and the other one is not read again");
+    topic.produce(0, &payloads(10..12));
+    assert_eq!(until_end(&lake, anew(2)).await.0, payloads(10..12));
+    assert_eq!(broker.committed("mantissa", "anew", 0), Some(7));
+    let upto = |name: &str| lake.resume.lock()[name].upto;
+    assert_eq!((upto("anew-0"), upto("anew-0/2"), upto("anew-1")), (1_000, 7, 5));
+    let latest = KafkaOptions { start: Start::Latest, ..anew(3) };
+    assert_eq!(until_end(&lake, latest).await.0.len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

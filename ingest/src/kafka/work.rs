@@ -74,8 +74,11 @@ impl Work {
         let meter = Meter::new(&context.name);
         let next = context.resume.iter().map(|(name, resume)| (name.to_string(), resume.upto));
         let client = options.client();
+        let told = |words: String| SourceError::new(&context.name, ErrorKind::Config, words);
+        let event_hubs = options.event_hubs.as_ref();
+        let bearer = event_hubs.map(|e| e.bearer(&runtime)).transpose().map_err(told)?.flatten();
         let made: Result<BaseConsumer<_>, _> =
-            client.create_with_context(Context::new(meter.clone()));
+            client.create_with_context(Context::new(meter.clone(), bearer));
         let consumer = made.map_err(|e| {
             SourceError::new(&context.name, ErrorKind::Config, "the client cannot be made")
                 .because(e)
@@ -208,7 +211,10 @@ impl Work {
         tracing::error!(
             partition = name(&place),
             "halted: the lake ends at offset {wanted}, but the broker has {low} to {high}. Messages \
-             were deleted before they were read, or the topic was made anew"
+             were deleted before they were read, or the topic was made anew. To go on with what \
+             there is, set `generations: {{{}: {}}}`",
+            name(&place),
+            self.options.generation(&place) + 1
         );
         if let Some(parts) = self.parts.get_mut(&place.0) {
             parts.remove(&place.1);
@@ -303,7 +309,8 @@ impl Work {
     fn settle(&mut self, spans: &[Span], mode: CommitMode) {
         let mut list = TopicPartitionList::new();
         for span in spans {
-            let place = span.key.partition.rsplit_once('-');
+            let name = span.key.partition.split('/').next().unwrap_or_default();
+            let place = name.rsplit_once('-');
             let Some((topic, number)) = place.and_then(|(t, n)| Some((t, n.parse().ok()?))) else {
                 continue;
             };

@@ -42,17 +42,23 @@ impl Tokens {
 
     /// The token in force; `None` when nobody asks for one. Fails in words that hold no secret.
     pub async fn get(&self) -> Result<Option<Secret>, String> {
+        Ok(self.get_until().await?.map(|(token, _)| token))
+    }
+
+    /// As [`Tokens::get`], with the time until which the token is to be used, milliseconds since 1970.
+    pub async fn get_until(&self) -> Result<Option<(Secret, i64)>, String> {
         // Held while it is got, so that requests that need one at the same time share it.
         let mut held = self.held.lock().await;
         if let Some(token) = held.as_ref().filter(|token| now_ms() < token.renew_ms) {
-            return Ok(Some(token.value.clone()));
+            return Ok(Some((token.value.clone(), token.renew_ms)));
         }
         let token = match &self.issuer {
             Issuer::Google(issuer) => issuer.issue(&self.client).await?,
             Issuer::Entra(issuer) => issuer.issue(&self.client).await?,
             Issuer::Nobody => return Ok(None),
         };
-        Ok(Some(held.insert(token).value.clone()))
+        let token = held.insert(token);
+        Ok(Some((token.value.clone(), token.renew_ms)))
     }
 
     /// The service has refused this token: the next one is got anew.
