@@ -185,3 +185,27 @@ async fn trying_out_says_which_role_is_missing() {
         AzureBlobSource::new("s", "azure.activity", AzureBlobOptions::default()).unwrap_err();
     assert!(error.message.contains("`account`"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_that_may_not_be_read_does_not_hold_up_the_others() {
+    let Some(server) = Azure::start() else { return };
+    server.container("logs");
+    server.put("logs", "a-secret.json", &lines(0..1));
+    server.put("logs", "b.json", &lines(1..10));
+    let behind = server.blob_endpoint();
+    let behind = behind.strip_suffix(&format!("/{}", Azure::ACCOUNT)).unwrap();
+    let url = front(behind, |asked| match asked.path.contains("secret") {
+        true => Fate::Answer(403, String::new()),
+        false => Fate::Pass,
+    });
+    let lake = Lake::default();
+    let endpoint = Some(format!("{url}/{}", Azure::ACCOUNT));
+    let running = lake.start(source(AzureBlobOptions { endpoint, ..options(&server) }));
+    assert_eq!(running.wait_for(9).await, records(1..10));
+    for n in 10..13 {
+        server.put("logs", &format!("c-{n}.json"), &lines(n..n + 1));
+        let soon = tokio::time::timeout(Duration::from_secs(5), running.wait_for(n)).await;
+        assert_eq!(soon.expect("no pause grows"), records(1..n + 1));
+    }
+    running.stop().await.unwrap();
+}

@@ -115,23 +115,25 @@ pub(crate) async fn run(
     Ok(summary)
 }
 
-/// Objects that cannot be read now do not hold up the others, unless there are many: then the store is away.
+/// Objects that cannot be read now do not hold up the others, unless there are many in a row: then the store is
+/// away. They are tried again with the next look.
 #[derive(Default)]
 struct Trouble {
-    last: Option<Failure>,
     in_a_row: u32,
 }
 
 impl Trouble {
     const IN_A_ROW_MAX: u32 = 4;
 
-    fn note(&mut self, source: &str, key: &str, read: Result<(), Failure>) -> Result<(), Failure> {
+    fn note(&mut self, meter: &Meter, key: &str, read: Result<(), Failure>) -> Result<(), Failure> {
+        let source = meter.source();
         match read {
             Ok(()) => self.in_a_row = 0,
             Err(Failure::Never(words)) => tracing::warn!(source, "{key}: {words}"),
             Err(Failure::Later(words)) if self.in_a_row < Self::IN_A_ROW_MAX => {
                 self.in_a_row += 1;
-                self.last = Some(Failure::Later(words));
+                meter.error();
+                tracing::warn!(source, "{key}: {words}; going on trying");
             }
             Err(failure) => return Err(failure),
         }
@@ -226,11 +228,11 @@ impl Work {
                 return Ok(());
             }
             let read = self.read(&found, false).await.map(drop);
-            trouble.note(&self.source, &found.key, read)?;
+            trouble.note(&self.meter, &found.key, read)?;
         }
         self.close().await?;
         self.remember(Frames::default()).await?;
-        trouble.last.map_or(Ok(()), Err)
+        Ok(())
     }
 
     /// Growing objects tell of their beginning only: those that are known are looked at again.
@@ -239,12 +241,12 @@ impl Work {
         for (_, card) in self.shelf.cards() {
             if card.stage != Stage::Closed && self.grows(&card.key) {
                 let read = self.read_key(&card.key).await.map(drop);
-                trouble.note(&self.source, &card.key, read)?;
+                trouble.note(&self.meter, &card.key, read)?;
             }
         }
         self.close().await?;
         self.remember(Frames::default()).await?;
-        trouble.last.map_or(Ok(()), Err)
+        Ok(())
     }
 
     /// Hands over what is open at the end of objects that no longer grow, and forgets the oldest.
