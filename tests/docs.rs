@@ -132,6 +132,11 @@ fn metrics_of(folder: &str) -> Vec<String> {
 }
 
 #[test]
+fn the_guide_to_aws_works() {
+    assert_eq!(follow("docs/aws.md"), 2);
+}
+
+#[test]
 fn the_guide_to_google_cloud_works() {
     assert_eq!(follow("docs/google-cloud.md"), 3);
 }

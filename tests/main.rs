@@ -15,7 +15,7 @@
 //! - `pubsub`: a subscription of a real emulator, killed programs;
 //! - `queue`: a topic of a real broker, read to its end;
 //! - `rules`: checking, testing and evaluating Sigma rules;
-//! - `s3`: the lake in a bucket;
+//! - `s3`: the lake in a bucket, and objects of a bucket as a source;
 //! - `soak`: everything fails at once, for as long as one likes, judged by DuckDB;
 //! - `tell`: what rules tell about themselves;
 //! - `docs`: commands in the documentation run as printed.

@@ -54,6 +54,9 @@ pub struct Record {
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub span: Span,
+    /// What the positions of the records count in, where that is not the partition: an object of a store,
+    /// whose partition counts the pieces of all objects.
+    pub origin: Option<Box<PartitionKey>>,
     pub log_type: LogType,
     pub bytes: Bytes,
     pub records: Vec<Record>,
@@ -68,6 +71,12 @@ impl Batch {
     /// How many records arrived in this batch, framed or not.
     pub fn received(&self) -> u64 {
         (self.records.len() + self.rejects.len()) as u64
+    }
+
+    /// Where its records stand: with their positions, what tells apart records that have no identity of
+    /// their own.
+    pub fn origin(&self) -> &PartitionKey {
+        self.origin.as_deref().unwrap_or(&self.span.key)
     }
 
     /// Bytes of the longest record, framed or not.

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::aws_s3::{AwsS3Options, AwsS3Source};
 use crate::azure::{AzureBlobOptions, AzureBlobSource};
 use crate::docker::{DockerOptions, DockerSource};
 use crate::error::{ConfigError, ErrorKind};
@@ -95,6 +96,15 @@ pub const SOURCES: &[SourceKind] = &[
         },
     },
     SourceKind {
+        name: "aws_s3",
+        doc: "Objects of S3 buckets, announced by an SQS queue or found by listing.",
+        is_given: |config| config.aws_s3.is_some(),
+        build: |config, name| {
+            let options = config.aws_s3.clone().unwrap_or_default();
+            Ok(Box::new(AwsS3Source::new(name, &config.log_type, options)?))
+        },
+    },
+    SourceKind {
         name: "gcp_pubsub",
         doc: "A subscription of Google Cloud Pub/Sub, such as a sink of Cloud Logging.",
         is_given: |config| config.gcp_pubsub.is_some(),
@@ -150,6 +160,9 @@ pub struct SourceConfig {
     /// Ask a vendor's API.
     #[serde(default)]
     pub poll: Option<PollOptions>,
+    /// Read objects of S3.
+    #[serde(default)]
+    pub aws_s3: Option<AwsS3Options>,
     /// Read a subscription of Google Cloud Pub/Sub.
     #[serde(default)]
     pub gcp_pubsub: Option<PubsubOptions>,

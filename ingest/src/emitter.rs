@@ -106,6 +106,7 @@ mod tests {
         let key = PartitionKey { source: "s".into(), partition: "p".into() };
         Batch {
             span: Span { key, after: 0, upto: 1, state: None },
+            origin: None,
             log_type: LogType::from("t"),
             bytes: vec![0; bytes].into(),
             records: Vec::new(),

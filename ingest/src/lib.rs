@@ -10,6 +10,8 @@
 //! and buffer is bounded. This crate knows no log type beyond the shape of its container.
 
 mod assembler;
+mod aws;
+pub mod aws_s3;
 pub mod azure;
 pub mod config;
 pub mod decode;
@@ -38,6 +40,7 @@ pub mod wal;
 #[cfg(test)]
 mod testing;
 
+pub use aws_s3::{AwsS3Options, AwsS3Source};
 pub use azure::{AzureBlobOptions, AzureBlobSource};
 pub use config::{SOURCES, SourceConfig, SourceKind};
 pub use docker::{DockerOptions, DockerSource};

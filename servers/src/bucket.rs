@@ -1,9 +1,8 @@
-//! Moto, an S3 emulator with conditional puts, with one bucket of the name `bucket`.
+//! Moto, an emulator of S3 with conditional puts and of SQS, with one bucket of the name `bucket`.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::process::Command;
 
+use crate::http::http;
 use crate::process::{Process, free_port, installed};
 
 /// A running emulator.
@@ -33,16 +32,41 @@ impl Bucket {
         format!("http://{}", self.address)
     }
 
+    /// Puts an object.
+    pub fn put(&self, key: &str, bytes: &[u8]) {
+        self.ask("s3", "PUT", &format!("/bucket/{key}"), bytes);
+    }
+
+    /// A new queue; its URL.
+    pub fn queue(&self, name: &str) -> String {
+        let body = format!("Action=CreateQueue&Version=2012-11-05&QueueName={name}");
+        self.ask("sqs", "POST", "/", body.as_bytes());
+        format!("{}/123456789012/{name}", self.endpoint())
+    }
+
+    /// Puts S3's notification of an object into a queue. The key is of letters, digits, `/`, `.` and `-`.
+    pub fn announce(&self, queue: &str, key: &str) {
+        let message = format!(
+            "{{\"Records\":[{{\"eventName\":\"ObjectCreated:Put\",\"awsRegion\":\"us-east-1\",\"s3\":\
+             {{\"bucket\":{{\"name\":\"bucket\"}},\"object\":{{\"key\":\"{key}\"}}}}}}]}}"
+        );
+        let path = queue.strip_prefix(&self.endpoint()).expect("a queue of this server");
+        let body = format!("Action=SendMessage&Version=2012-11-05&MessageBody={message}");
+        self.ask("sqs", "POST", path, body.as_bytes());
+    }
+
+    fn ask(&self, service: &str, verb: &str, path: &str, body: &[u8]) {
+        // It would take an object for a form, and chooses the service by the scope. It checks nothing.
+        let kind = if service == "s3" { "octet-stream" } else { "x-www-form-urlencoded" };
+        let headers = format!(
+            "content-type: application/{kind}\r\nauthorization: AWS4-HMAC-SHA256 \
+             Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=0\r\n"
+        );
+        let (status, answer) = http(&self.address, verb, path, &headers, body);
+        assert_eq!(status, 200, "{verb} {path}: {}", String::from_utf8_lossy(&answer));
+    }
+
     fn create(&self) {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        write!(
-            stream,
-            "PUT /bucket HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
-            self.address
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        self.ask("s3", "PUT", "/bucket", b"");
     }
 }

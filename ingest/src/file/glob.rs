@@ -64,7 +64,7 @@ fn walk(folder: PathBuf, parts: &[&str], depth: usize, found: &mut Vec<PathBuf>)
 }
 
 /// Whether a name matches a pattern. Goes back to the last star only, so it is never exponential.
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
+pub(crate) fn matches(pattern: &[u8], name: &[u8]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut star = None;
     while n < name.len() {

@@ -28,6 +28,7 @@ use crate::error::{ErrorKind, SourceError};
 use crate::framing::{Format, Options, RECORD_BYTES_MAX};
 use crate::meter::Meter;
 use crate::source::{Shutdown, Source, SourceContext, Summary};
+pub(crate) use glob::matches;
 use identity::{Entry, Known};
 use reader::{Progress, Reader, Shared};
 

@@ -150,6 +150,7 @@ impl Frames {
         let records = Vec::with_capacity(self.records.len());
         Batch {
             span,
+            origin: None,
             log_type: log_type.clone(),
             bytes: Bytes::from(std::mem::replace(&mut self.bytes, bytes)),
             records: std::mem::replace(&mut self.records, records),

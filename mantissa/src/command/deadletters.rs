@@ -159,6 +159,7 @@ fn batch(key: &PartitionKey, after: u64, log_type: LogType, bytes: Bytes, id: Ui
     let record = Record { range: 0..bytes.len(), at: after + 1, index: 0, header: None };
     Batch {
         span: Span { key: key.clone(), after, upto: after + 1, state: None },
+        origin: None,
         log_type,
         records: vec![record],
         bytes,

@@ -264,7 +264,7 @@ impl Worker {
         let bytes = &batch.bytes[record.range.clone()];
         let header = record.header.clone().map(|range| &batch.bytes[range]);
         let origin = Origin {
-            key: &batch.span.key,
+            key: batch.origin(),
             at: record.at,
             index: record.index,
             now: batch.received_at,
@@ -370,7 +370,7 @@ impl Worker {
 
 fn dead_letter(batch: &Batch, record: &Record, reject: Reject) -> DeadLetter {
     DeadLetter {
-        key: batch.span.key.clone(),
+        key: batch.origin().clone(),
         at: record.at,
         index: record.index,
         log_type: batch.log_type.clone(),

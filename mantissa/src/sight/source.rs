@@ -285,6 +285,7 @@ impl Teller {
         let span = Span { key: self.key.clone(), after, upto: self.upto, state };
         let batch = Batch {
             span,
+            origin: None,
             log_type: LogType::from(LOG_TYPE),
             bytes: bytes.into(),
             records: framed,

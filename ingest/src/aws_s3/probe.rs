@@ -1,0 +1,98 @@
+//! Whether the queue or the bucket can be read, and what their settings mean.
+
+use futures::StreamExt as _;
+use serde::Deserialize;
+
+use super::AwsS3Options;
+use super::listing::{self, Looked};
+use super::queue::{Queue, Standing};
+use super::store::{Stores, Trouble};
+use crate::poll::source::now_ms;
+use crate::probe::Findings;
+
+const DOCS: &str = "docs/aws.md";
+const NEEDS: &str = "sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility and \
+                     sqs:GetQueueAttributes on the queue, s3:GetObject on the objects, s3:ListBucket on the \
+                     bucket (to list it, and to tell an object that is gone from one that is forbidden), and \
+                     kms:Decrypt on the key of either";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Redrive {
+    dead_letter_target_arn: String,
+    max_receive_count: serde_json::Value,
+}
+
+impl Standing {
+    /// What a person should know.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut out =
+            vec![format!("{} messages wait, {} are with readers", self.visible, self.taken)];
+        let days = self.retention_s / 86_400;
+        if days < 4 {
+            let hours = self.retention_s / 3_600;
+            out.push(format!(
+                "messages are kept for {hours} h: a longer outage loses announcements; keep them for 14 days"
+            ));
+        }
+        let redrive = self.redrive.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        out.push(match redrive {
+            Some(Redrive { dead_letter_target_arn, max_receive_count }) => format!(
+                "after {max_receive_count} deliveries a message goes to {dead_letter_target_arn}: watch it"
+            ),
+            None => "there is no queue for messages that fail: set a redrive policy, or what cannot be \
+                     read is tried until it is as old as the queue keeps messages"
+                .replace("                     ", ""),
+        });
+        out
+    }
+}
+
+/// Looks at the queue's settings, or lists the bucket; no message is taken from others.
+pub(super) async fn try_out(options: &AwsS3Options) -> Findings {
+    let config = options.aws.load().await;
+    if let Some(url) = &options.queue_url {
+        let mut found = Findings::new(format!("the queue {url}"), NEEDS, DOCS);
+        match Queue::new(&config, url, options.visibility_s).standing().await {
+            Ok(standing) => standing.remarks().into_iter().for_each(|remark| found.good(remark)),
+            Err(words) => found.bad("queue", words),
+        }
+        return found;
+    }
+    let Some(listing) = &options.listing else { return Findings::default() };
+    let stores = Stores::new(&config, options.aws.endpoint.as_deref());
+    let mut found = Findings::new(format!("the bucket {}", listing.bucket), NEEDS, DOCS);
+    let now_ms = now_ms();
+    let mut sample = None;
+    for prefix in listing::prefixes(listing, Looked::since_ms(None, listing, now_ms), now_ms) {
+        let listed = async {
+            let mut listed = stores.list(&listing.bucket, &prefix)?;
+            while let Some(meta) = listed.next().await {
+                let key = meta?.location;
+                if options.wants(key.as_ref()) {
+                    return Ok(Some(key));
+                }
+            }
+            Ok(None)
+        };
+        match listed.await {
+            Ok(key) => {
+                found.good(format!("`{prefix}` can be listed"));
+                sample = key;
+            }
+            Err(Trouble::Gone(words) | Trouble::Refused(words)) => found.bad(prefix, words),
+        }
+        if sample.is_some() {
+            break;
+        }
+    }
+    let Some(key) = sample else {
+        found.good("no object of the days in question is there");
+        return found;
+    };
+    match stores.get(&listing.bucket, key.as_ref(), None).await {
+        Ok(got) => found.good(format!("{key} can be read, {} bytes", got.meta.size)),
+        Err(Trouble::Gone(words) | Trouble::Refused(words)) => found.bad(key.to_string(), words),
+    }
+    found
+}
