@@ -1,6 +1,6 @@
 //! One object between its body and batches: framing, the end of envelopes that grow, and the card.
 
-use event::{Batch, LogType, Span};
+use event::{Batch, LogType, PartitionKey, Span};
 
 use super::shelf::Card;
 use crate::assembler::now;
@@ -103,12 +103,18 @@ impl Reading {
         Card { framing, tail, ..self.card.clone() }
     }
 
-    /// What was framed, as a batch of the slot.
+    /// What was framed, as a batch of the slot. Records stand at positions of their object, which do not depend
+    /// on the slot that it was given.
     pub fn take(&mut self, span: Span, log_type: &LogType) -> Batch {
+        let Card { key, version, .. } = &self.card;
+        let partition = match self.grows {
+            true => key.clone(),
+            false => format!("{key}#{}", version.trim_matches('"')),
+        };
+        let origin = PartitionKey { source: span.key.source.clone(), partition: partition.into() };
         let mut batch = self.frames.take(span, log_type, now());
-        let base = self.card.base;
-        batch.records.iter_mut().for_each(|record| record.at += base);
-        batch.rejects.iter_mut().for_each(|reject| reject.at += base);
+        batch.rejects.iter_mut().for_each(|reject| reject.key = origin.clone());
+        batch.origin = Some(Box::new(origin));
         batch
     }
 }
