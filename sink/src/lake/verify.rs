@@ -18,9 +18,10 @@ use super::part::{self, Positions};
 use super::store::LakeStore;
 
 mod deep;
+mod held;
 mod report;
 
-pub use report::{Fault, PartitionTotals, Problem, Report, Totals};
+pub use report::{Fault, Held, Origin, PartitionTotals, Problem, Report, Totals};
 
 const READS_MAX: usize = 32;
 
@@ -93,6 +94,7 @@ pub async fn verify(at: &LakeStore, deep: bool) -> Result<Report, Error> {
     if deep {
         deep::check(at, readable, &mut report).await?;
     }
+    held::trace(at, &mut report).await;
     report.close();
     Ok(report)
 }

@@ -9,6 +9,8 @@ use super::super::manifest::{DataFile, SpanEntry};
 
 /// Problems listed; more are only counted.
 const LISTED_MAX: usize = 1_000;
+/// Sources of a file that people are shown.
+const FROM_SHOWN: usize = 8;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +47,49 @@ pub struct Problem {
     pub hour: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
+    /// Of a file: what was in it and where that came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+}
+
+/// What a file held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Held {
+    /// The first and the last `event_time` (dead letters: `received_at`), RFC 3339.
+    pub min_time: String,
+    pub max_time: String,
+    /// Its rows are among what these gave, which may have filled other files as well.
+    pub from: Vec<Origin>,
+    /// `from` lists all of them. Not so when a manifest on the way cannot be read, or after many files.
+    pub complete: bool,
+}
+
+/// Records `(after, upto]` of a source partition, stored by a lane.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Origin {
+    pub source: String,
+    pub partition: String,
+    pub lane: String,
+    pub after: u64,
+    pub upto: u64,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\n    of {} to {}", self.min_time, self.max_time)?;
+        let listed = self.from.iter().take(FROM_SHOWN);
+        for Origin { source, partition, after, upto, .. } in listed {
+            write!(f, "\n    from {source} / {partition} ({after}, {upto}]")?;
+        }
+        let more = self.from.len().saturating_sub(FROM_SHOWN);
+        if more > 0 {
+            write!(f, "\n    and from {more} more source partitions (`--format json` lists them)")?;
+        }
+        if !self.complete {
+            write!(f, "\n    and perhaps from others: not everything could be followed back")?;
+        }
+        Ok(())
+    }
 }
 
 /// What became of the records received.
@@ -89,6 +134,8 @@ pub struct Report {
     pub removed_rows: u64,
     pub totals: Totals,
     pub partitions: Vec<PartitionTotals>,
+    /// Partitions that never gave a record: sources keep there what they need at their next start.
+    pub state_partitions: u64,
     pub problem_count: u64,
     /// The first of them.
     pub problems: Vec<Problem>,
@@ -113,6 +160,7 @@ impl Report {
             removed_rows: 0,
             totals: Totals::default(),
             partitions: Vec::new(),
+            state_partitions: 0,
             problem_count: 0,
             problems: Vec::new(),
             notes: Vec::new(),
@@ -127,7 +175,7 @@ impl Report {
 
     pub(super) fn problem(&mut self, fault: Fault, path: &str, what: String) {
         let path = path.to_owned();
-        self.push(Problem { fault, path, what, table: None, hour: None, rows: None });
+        self.push(Problem { fault, path, what, table: None, hour: None, rows: None, held: None });
     }
 
     pub(super) fn file_problem(&mut self, fault: Fault, file: &DataFile, what: &str) {
@@ -142,6 +190,7 @@ impl Report {
             table: Some(file.table.clone()),
             hour: Some(hour),
             rows: Some(file.rows),
+            held: Some(Held::of(file)),
         });
     }
 
@@ -202,7 +251,9 @@ impl Report {
     }
 
     pub(super) fn close(&mut self) {
-        self.partitions = std::mem::take(&mut self.by_key).into_values().collect();
+        let all = std::mem::take(&mut self.by_key).into_values();
+        let (partitions, states): (Vec<_>, Vec<_>) = all.partition(|p| p.totals.received > 0);
+        (self.partitions, self.state_partitions) = (partitions, states.len() as u64);
         self.ok = self.ok();
     }
 }
@@ -239,6 +290,7 @@ impl fmt::Display for Report {
         }
         for problem in &self.problems {
             write!(f, "\n  problem: {}", problem.what)?;
+            problem.held.iter().try_for_each(|held| held.fmt(f))?;
         }
         if self.problem_count > self.problems.len() as u64 {
             write!(f, "\n  and {} more", self.problem_count - self.problems.len() as u64)?;

@@ -3,6 +3,7 @@ use std::path::{Path as FsPath, PathBuf};
 
 use super::super::Lake;
 use super::super::lake::tests::{filled, options, part};
+use super::super::upkeep::{CompactionOptions, Upkeep, collect};
 use super::*;
 
 async fn report(folder: &FsPath, deep: bool) -> Report {
@@ -222,4 +223,67 @@ async fn a_state_that_is_damaged_or_missing_is_named() {
         let [problem] = report.problems.as_slice() else { panic!("{report}") };
         assert!(problem.fault == fault && problem.path.contains("_state/main/"), "{problem:?}");
     }
+}
+
+/// What the only damaged file of `aws_cloudtrail` held, when one is removed.
+async fn held_by_removed(folder: &FsPath) -> (Held, String) {
+    fs::remove_file(paths(folder, "aws_cloudtrail").swap_remove(0)).unwrap();
+    let report = report(folder, false).await;
+    let [problem] = report.problems.as_slice() else { panic!("{report}") };
+    (problem.held.clone().unwrap(), report.to_string())
+}
+
+#[tokio::test]
+async fn a_missing_file_is_named_with_what_it_held() {
+    let (folder, mut lake) = filled(3).await;
+    lake.commit(vec![part("q", 7, 9)]).await.unwrap();
+    let (held, text) = held_by_removed(folder.path()).await;
+    assert!(held.complete && held.min_time <= held.max_time && held.min_time.ends_with('Z'));
+    let [from] = held.from.as_slice() else { panic!("{held:?}") };
+    assert_eq!((&*from.source, &*from.partition, &*from.lane), ("s", "p", "main"));
+    // Files are sorted by epoch, so the removed one is that of the first: its 20 records and no others.
+    assert_eq!((from.after, from.upto), (0, 20));
+    assert!(text.contains("from s / p (0, 20]") && text.contains(&held.min_time), "{text}");
+}
+
+#[tokio::test]
+async fn a_missing_file_is_followed_through_compaction_to_its_sources() {
+    let (folder, mut lake) = filled(5).await;
+    lake.commit(vec![part("q", 7, 9)]).await.unwrap();
+    let mut upkeep = Upkeep::open(&options(folder.path())).await.unwrap();
+    upkeep.compact(&CompactionOptions::default(), true).await.unwrap();
+    collect(&options(folder.path()), 0, true).await.unwrap();
+    let lost = paths(folder.path(), "aws_cloudtrail");
+    // Of more than one hour when the test ran over the end of one.
+    lost.iter().for_each(|path| fs::remove_file(path).unwrap());
+    let whole = report(folder.path(), false).await;
+    let found: Vec<_> =
+        whole.problems.iter().flat_map(|p| &p.held.as_ref().unwrap().from).collect();
+    let span = |partition: &str| {
+        let of = || found.iter().filter(|o| o.partition == partition);
+        (of().map(|o| o.after).min(), of().map(|o| o.upto).max())
+    };
+    assert_eq!((span("p"), span("q")), ((Some(0), Some(100)), (Some(7), Some(9))), "{whole}");
+    assert!(whole.problems.iter().all(|p| p.held.as_ref().unwrap().complete));
+
+    // A manifest on the way that cannot be read is said.
+    fs::remove_file(&paths(folder.path(), "_manifests/main")[2]).unwrap();
+    let blind = report(folder.path(), false).await;
+    let held: Vec<_> = blind.problems.iter().filter_map(|p| p.held.as_ref()).collect();
+    assert!(held.iter().any(|held| !held.complete), "{blind}");
+    assert!(blind.to_string().contains("could be followed back"), "{blind}");
+}
+
+#[tokio::test]
+async fn a_partition_that_holds_only_state_is_not_counted_as_a_source() {
+    let (folder, mut lake) = filled(1).await;
+    let mut state = part("p/seen/0", 0, 0);
+    state.tables.clear();
+    state.spans[0].span.upto = 1;
+    lake.commit(vec![state]).await.unwrap();
+    let report = report(folder.path(), true).await;
+    assert!(report.ok, "{report}");
+    let names: Vec<_> = report.partitions.iter().map(|p| &*p.partition).collect();
+    assert_eq!((names, report.state_partitions), (vec!["p"], 1));
+    assert!(report.to_string().contains("from 1 source partitions"), "{report}");
 }
