@@ -24,6 +24,7 @@ pub mod seen;
 pub mod session;
 pub mod setup;
 pub mod source;
+mod table;
 pub mod when;
 
 pub use connector::Connectors;

@@ -3,10 +3,11 @@
 //! Decides by the connector's rules first, then by the status. A page counts only when it is whole; nothing
 //! of a page that fails is used.
 
-use super::connector::{Connector, Meaning, NextRule, ResetForm};
+use super::connector::{Connector, FetchForm, Meaning, NextRule, ResetForm};
 use super::request::Reply;
 use super::scan::{self, Broken};
 use super::seen::{Id, id_of};
+use super::table;
 use super::when;
 
 /// One record of a page.
@@ -17,6 +18,8 @@ pub struct Record {
     pub time_ms: Option<i64>,
     /// The record is only the address of what is to be fetched.
     pub fetch: Option<String>,
+    /// So many bytes are there to be fetched, if the vendor says.
+    pub length: Option<usize>,
     /// It is no record at all, and why.
     pub reject: Option<String>,
 }
@@ -27,6 +30,8 @@ pub struct Page {
     pub records: Vec<Record>,
     /// Elements before they were split.
     pub count: usize,
+    /// The answer's length in bytes.
+    pub bytes: usize,
     /// URL or token of the next page.
     pub next: Option<String>,
     /// Whether the vendor says that there is more now.
@@ -97,6 +102,9 @@ pub fn verdict(connector: &Connector, reply: &Reply, asked: Asked, now_ms: i64) 
     if asked == Asked::Prepare {
         return Verdict::Done;
     }
+    if asked == Asked::Fetch && connector.records.fetch_form == FetchForm::Csv {
+        return table(&reply.body);
+    }
     match document.and_then(|document| page(connector, reply, document, asked)) {
         Ok(Some(page)) => Verdict::Page(page),
         Ok(None) => {
@@ -104,6 +112,22 @@ pub fn verdict(connector: &Connector, reply: &Reply, asked: Asked, now_ms: i64) 
             Verdict::Failed(words(reply, code.as_deref(), Some(&say)))
         }
         Err(broken) => Verdict::Failed(what_instead(&reply.body, broken)),
+    }
+}
+
+/// The rows of a table that was fetched.
+fn table(body: &[u8]) -> Verdict {
+    let record = |(bytes, reject): table::Row| {
+        let id = id_of([bytes.as_slice()]);
+        Record { bytes, id, time_ms: None, fetch: None, length: None, reject }
+    };
+    match table::rows(body) {
+        Ok(rows) => {
+            let records: Vec<Record> = rows.into_iter().map(record).collect();
+            let (count, bytes) = (records.len(), body.len());
+            Verdict::Page(Page { count, bytes, records, ..Page::default() })
+        }
+        Err(words) => Verdict::Failed(words),
     }
 }
 
@@ -211,12 +235,14 @@ fn page(
         Some(array) if array.starts_with(b"[") => scan::elements(array)?,
         _ => return Ok(None),
     };
-    let mut page = Page { count: elements.len(), ..Page::default() };
+    let (count, bytes) = (elements.len(), reply.body.len());
+    let mut page = Page { count, bytes, ..Page::default() };
     for element in elements {
         if !element.starts_with(b"{") {
             let (bytes, id) = (element.to_vec(), id_of([element]));
             let reject = Some("a record is no JSON object".to_owned());
-            page.records.push(Record { bytes, id, time_ms: None, fetch: None, reject });
+            let (time_ms, fetch, length) = (None, None, None);
+            page.records.push(Record { bytes, id, time_ms, fetch, length, reject });
         } else if let (Some(member), Asked::Page) = (&rule.split, asked) {
             split(connector, element, member, &mut page)?;
         } else {
@@ -285,7 +311,10 @@ fn record(connector: &Connector, bytes: &[u8], event: Option<&[u8]>, asked: Aske
         .as_ref()
         .filter(|_| asked == Asked::Page)
         .map(|path| text(path).unwrap_or_default());
-    Record { bytes: bytes.to_vec(), id, time_ms: time, fetch, reject: None }
+    // Some vendors write numbers with a fraction.
+    let length = rule.fetch_length.as_ref().filter(|_| fetch.is_some());
+    let length = length.and_then(|path| text(path)?.parse::<f64>().ok()).map(|n| n as usize);
+    Record { bytes: bytes.to_vec(), id, time_ms: time, fetch, length, reject: None }
 }
 
 fn next(connector: &Connector, reply: &Reply, document: &[u8]) -> Result<Option<String>, Broken> {

@@ -265,6 +265,9 @@ impl Poller {
         chance: &mut Chance,
     ) -> (Vec<Emission>, Effect) {
         let words = match verdict {
+            Verdict::Page(page) if self.is_short(&page) => {
+                format!("the answer ends early, after {} bytes", page.bytes)
+            }
             Verdict::Page(page) => return (self.page(page, now_ms, seen_ms), Effect::None),
             Verdict::Done => return (self.nothing(now_ms, seen_ms), Effect::None),
             Verdict::Limited(wait_ms) => {

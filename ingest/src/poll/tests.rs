@@ -202,3 +202,8 @@ fn cloudflare_is_read_exactly_once() {
 fn salesforce_is_read_exactly_once() {
     every_fault(Vendor::Salesforce);
 }
+
+#[test]
+fn salesforce_files_are_read_exactly_once() {
+    every_fault(Vendor::SalesforceFiles);
+}

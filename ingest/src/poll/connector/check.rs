@@ -343,6 +343,8 @@ fn records(file: RecordsFile) -> RecordsRule {
         identity: file.identity.iter().map(|path| Path::new(path)).collect(),
         split: file.split,
         time: file.time.map(|time| (Path::new(&time.from), time.form)),
+        fetch_length: file.fetch.as_ref().and_then(|fetch| Some(Path::new(fetch.length.as_ref()?))),
+        fetch_form: file.fetch.as_ref().map(|fetch| fetch.form).unwrap_or_default(),
         fetch: file.fetch.map(|fetch| Path::new(&fetch.url)),
     }
 }

@@ -208,11 +208,28 @@ pub(super) struct RecordsFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FetchFile {
-    /// The path of a URL whose answer is the array of records.
+    /// The path of a URL whose answer is the records.
     pub url: String,
+    /// How they are written.
+    #[serde(default)]
+    pub form: FetchForm,
+    /// The path of the length in bytes, for what does not show that its end is missing.
+    #[serde(default)]
+    pub length: Option<String>,
     /// Parameters that are added to it.
     #[serde(default)]
     pub query: BTreeMap<String, Spanned<String>>,
+}
+
+/// How fetched records are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FetchForm {
+    /// An array of objects.
+    #[default]
+    Json,
+    /// A table under a row of names.
+    Csv,
 }
 
 #[derive(Debug, Deserialize)]

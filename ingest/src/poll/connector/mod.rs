@@ -15,7 +15,7 @@ use std::sync::Arc;
 use include_dir::{Dir, include_dir};
 
 pub use check::compile;
-pub use file::{LimitOf, Meaning, ResetForm};
+pub use file::{FetchForm, LimitOf, Meaning, ResetForm};
 pub use template::{Template, Values};
 
 use super::auth::AuthKind;
@@ -147,6 +147,9 @@ pub struct RecordsRule {
     pub split: Option<String>,
     pub time: Option<(Path, Form)>,
     pub fetch: Option<Path>,
+    pub fetch_form: FetchForm,
+    /// Where a listing says how long what is fetched is.
+    pub fetch_length: Option<Path>,
 }
 
 #[derive(Clone, Debug)]

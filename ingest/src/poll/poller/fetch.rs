@@ -4,12 +4,19 @@
 use super::Poller;
 use crate::poll::cursor::Pass;
 use crate::poll::handover::Emission;
-use crate::poll::page::{Page, Record};
+use crate::poll::page::{Asked, Page, Record};
 
 /// After so many failures of one fetch (a quarter of an hour) it is left to a later reading.
 pub(super) const FETCH_FAILURES_MAX: u32 = 12;
 
 impl Poller {
+    /// Whether less has come than the listing says.
+    pub(super) fn is_short(&self, page: &Page) -> bool {
+        let listed = self.reading.as_ref().and_then(|reading| reading.fetches.front());
+        let length = listed.filter(|_| self.asked == Asked::Fetch).and_then(|listed| listed.length);
+        length.is_some_and(|length| page.bytes < length)
+    }
+
     /// What a listing named has come.
     pub(super) fn fetched(&mut self, page: Page, now_ms: i64, seen_ms: i64) -> Vec<Emission> {
         let Some(reading) = &mut self.reading else { return Vec::new() };

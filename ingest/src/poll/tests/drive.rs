@@ -423,6 +423,7 @@ pub(super) fn open_with(
         ("enterprise", "77"),
         ("account", "a1"),
         ("version", "v60.0"),
+        ("interval", "Hourly"),
         ("host", "api-1.duosecurity.com"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -473,7 +474,8 @@ fn credential(vendor: Vendor) -> AuthOptions {
         | Vendor::Box
         | Vendor::Auth0
         | Vendor::CrowdStrike
-        | Vendor::Salesforce => {
+        | Vendor::Salesforce
+        | Vendor::SalesforceFiles => {
             options.client_credentials = Some(ClientOptions {
                 client_id: "app".to_owned(),
                 client_secret: Some(Secret::new("s")),

@@ -29,6 +29,7 @@ pub(super) enum Vendor {
     CrowdStrike,
     Cloudflare,
     Salesforce,
+    SalesforceFiles,
 }
 
 impl Vendor {
@@ -49,6 +50,7 @@ impl Vendor {
             Self::CrowdStrike => "crowdstrike.alert",
             Self::Cloudflare => "cloudflare.audit",
             Self::Salesforce => "salesforce.setup_audit_trail",
+            Self::SalesforceFiles => "salesforce.event",
         }
     }
 
@@ -68,6 +70,8 @@ impl Vendor {
             Self::Box | Self::Auth0 | Self::Atlassian => of(10 * MINUTE, DAY, 1),
             Self::CrowdStrike => of(MINUTE, HOUR, 1),
             Self::Cloudflare | Self::Salesforce => of(5 * MINUTE, DAY, SECOND),
+            // A file is listed by when it was made.
+            Self::SalesforceFiles => of(MINUTE, 2 * MINUTE, SECOND),
             // The time that is asked for is when the content became available.
             Self::M365 => of(MINUTE, 2 * MINUTE, SECOND),
         }
@@ -93,7 +97,7 @@ impl Vendor {
             Self::M365 => (2_000, MINUTE),
             Self::Box => (1_000, MINUTE),
             Self::Auth0 => (120, MINUTE),
-            Self::Atlassian | Self::Salesforce => (60, MINUTE),
+            Self::Atlassian | Self::Salesforce | Self::SalesforceFiles => (60, MINUTE),
             Self::CrowdStrike => (6_000, MINUTE),
             Self::Cloudflare => (1_200, 5 * MINUTE),
         }
@@ -182,7 +186,8 @@ impl Api {
             | Vendor::Box
             | Vendor::Auth0
             | Vendor::CrowdStrike
-            | Vendor::Salesforce => proof == format!("Bearer {}", self.bearer),
+            | Vendor::Salesforce
+            | Vendor::SalesforceFiles => proof == format!("Bearer {}", self.bearer),
             Vendor::GitLab => header(request, "PRIVATE-TOKEN") == "t0k",
             Vendor::Okta => proof == "SSWS t0k",
             _ => proof == "Bearer t0k",
@@ -216,6 +221,7 @@ impl Api {
             Vendor::CrowdStrike => self.crowdstrike(request, now_ms),
             Vendor::Cloudflare => self.cloudflare(request, now_ms),
             Vendor::Salesforce => self.salesforce(request, now_ms),
+            Vendor::SalesforceFiles => self.salesforce_files(request, now_ms),
         }
     }
 
@@ -344,6 +350,7 @@ impl Api {
             Vendor::Atlassian => json!({"id": id, "type": "events", "attributes": {"time": time}}),
             Vendor::CrowdStrike => json!({"composite_id": id, "updated_timestamp": time}),
             Vendor::Cloudflare => json!({"id": id, "action": {"time": Form::Rfc3339S.write(ms)}}),
+            Vendor::SalesforceFiles => json!({"EVENT_TYPE": "Login", "REQUEST_ID": id, "X": ""}),
             Vendor::Salesforce => {
                 let time = time.replace('Z', "+0000");
                 json!({"attributes": {"type": "X"}, "Id": id, "CreatedDate": time, "LoginTime": time})

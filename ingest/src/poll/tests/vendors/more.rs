@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A log file is made this often.
+const EACH: i64 = 10 * MINUTE;
+
 impl Api {
     /// Those from a place on that are shown by now: records, and the next place.
     fn stream(&mut self, from: usize, limit: usize, now_ms: i64) -> (Vec<u8>, usize) {
@@ -156,5 +159,49 @@ impl Api {
         });
         let rest = format!(",\"done\":{done}{}}}", next.unwrap_or_default());
         ok_bytes(wrap("{\"totalSize\":1,\"records\":", records, &rest))
+    }
+
+    fn log_file(&self, number: i64) -> Vec<u8> {
+        let events = self.events.iter().filter(|event| event.shown_ms / EACH == number);
+        let mut body = b"\"EVENT_TYPE\",\"REQUEST_ID\",\"URI\"\r\n".to_vec();
+        for event in events {
+            let uri: &[u8] = match event.kind {
+                Kind::Poisoned => b"raw\nbreak \xff\xfe",
+                _ => b"/a?b=\"\"c\"\"",
+            };
+            let start = format!("\"Login\",\"{}\",\"", event.id());
+            let row = [start.as_bytes(), uri, b"\"\r\n"].concat();
+            let times = if event.kind == Kind::Doubled { 2 } else { 1 };
+            body.extend(row.repeat(times));
+        }
+        body
+    }
+
+    /// One file for every ten minutes in which events became available.
+    pub(super) fn salesforce_files(&mut self, request: &Request, now_ms: i64) -> Reply {
+        let (_, path) = request.host_and_path();
+        if let Some(rest) = path.strip_prefix("/services/data/v60.0/sobjects/EventLogFile/") {
+            let number = rest.strip_suffix("/LogFile").unwrap();
+            return ok_bytes(self.log_file(number.parse().expect("it was listed")));
+        }
+        assert_eq!(path, "/services/data/v60.0/query");
+        let soql = query(request)["q"].clone();
+        assert!(soql.contains("AND Interval = 'Hourly' "), "{soql}");
+        let word = |after: &str| {
+            let rest = soql.split_once(after).expect("a condition").1;
+            Form::Rfc3339.read(rest.split(' ').next().unwrap()).expect("a time")
+        };
+        let (from, to) = (word(">= "), word("< "));
+        let made = |number: i64| (number + 1) * EACH;
+        let mut numbers: Vec<i64> = self.events.iter().map(|e| e.shown_ms / EACH).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.retain(|n| made(*n) >= from && made(*n) < to && made(*n) + MINUTE <= now_ms);
+        let files = numbers.iter().map(|n| {
+            let url = format!("/services/data/v60.0/sobjects/EventLogFile/{n}/LogFile");
+            let created = Form::Rfc3339.write(made(*n)).replace('Z', "+0000");
+            json!({"Id": n.to_string(), "LogFile": url, "LogFileLength": self.log_file(*n).len() as f64, "CreatedDate": created})
+        });
+        ok(json!({"totalSize": 1, "done": true, "records": files.collect::<Vec<_>>()}).to_string())
     }
 }
