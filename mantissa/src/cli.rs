@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod backtest;
 mod lake;
 
+pub use backtest::Backtest;
 pub use lake::LakeCommand;
 
 /// Mantissa Log: collects audit logs, detects with Sigma rules, alerts, and keeps everything in a
@@ -45,6 +47,8 @@ pub enum Command {
     Rules(Rules),
     /// Ask the lake with SQL.
     Query(Query),
+    /// Run rules over the past: what they would have found in the lake. Nothing is sent.
+    Backtest(Backtest),
     /// Vendors that are asked for their logs: which the program knows, and whether a configured one answers.
     #[command(subcommand)]
     Sources(Sources),

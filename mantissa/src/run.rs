@@ -129,7 +129,7 @@ fn epoch_bytes_max(plan: &Plan) -> usize {
 }
 
 /// Makes the folder for its owner only: what is in it is not redacted. One that is there stays as it is.
-fn create_private(dir: &Path) -> std::io::Result<()> {
+pub(crate) fn create_private(dir: &Path) -> std::io::Result<()> {
     if let Some(parent) = dir.parent() {
         std::fs::create_dir_all(parent)?;
     }

@@ -55,7 +55,7 @@ impl CorrelationConfig {
         i64::try_from(*ms).unwrap_or(i64::MAX).saturating_mul(1_000_000)
     }
 
-    fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         Options { bytes_max: self.bytes_max, rule_bytes_max: self.rule_bytes_max }
     }
 }
@@ -234,7 +234,8 @@ impl State {
     }
 }
 
-fn titles(rules: &RuleSet) -> HashMap<String, String> {
+/// Titles of rules and correlations by id.
+pub(crate) fn titles(rules: &RuleSet) -> HashMap<String, String> {
     let infos = rules.rules().iter().map(|rule| &rule.info);
     let all = infos.chain(rules.correlations().iter().map(|correlation| &correlation.info));
     all.map(|info| (info.id.clone(), info.title.clone())).collect()
@@ -258,7 +259,8 @@ fn count(correlator: &Correlator) {
     }
 }
 
-fn alert(found: &Found, titles: &HashMap<String, String>) -> Alert {
+/// What a match of a correlation tells.
+pub(crate) fn alert(found: &Found, titles: &HashMap<String, String>) -> Alert {
     let Found { correlation, alert_id, at, .. } = found;
     let detected_at = super::now();
     let event = common(found);

@@ -18,11 +18,13 @@ mod stream;
 mod worker;
 
 pub use correlations::{CorrelationConfig, Correlations};
+pub(crate) use correlations::{alert as correlation_alert, titles};
 pub use detection::{Compiled, Detection};
 pub use epochs::{Epochs, drive};
 pub use seen::{Arrival, Seen};
 pub use spare::Spare;
 pub use stream::{Origin, Stream, Verdict};
+pub(crate) use worker::alert;
 pub use worker::{AlertSink, Shared, Workers};
 
 use std::collections::BTreeMap;

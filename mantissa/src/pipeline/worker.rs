@@ -276,7 +276,7 @@ impl Worker {
             let verdict = stream.take(parser, bytes, header, &origin, &mut seen)?;
             if let Verdict::Stored(mapped) = verdict {
                 stored = Some(verdict);
-                after_stored(shared, stream, batch, mapped, alerts);
+                after_stored(shared, stream, &origin, mapped, alerts);
             }
             Ok(verdict)
         }));
@@ -385,17 +385,17 @@ fn dead_letter(batch: &Batch, record: &Record, reject: Reject) -> DeadLetter {
 fn after_stored(
     shared: &Shared,
     stream: &Stream,
-    batch: &Batch,
+    origin: &Origin<'_>,
     mapped: Mapped,
     alerts: &mut Vec<Alert>,
 ) {
     let row = stream.rows.len() - 1;
-    shared.tap.event(batch.log_type.as_str(), || {
+    shared.tap.event(stream.compiled.mapping.log_type().as_str(), || {
         serde_json::Value::from(stream.rows.json(row)).to_string()
     });
     for hit in stream.hits.iter().filter(|hit| stream.compiled.group.alerts(**hit)) {
         let rule = stream.compiled.group.rule(*hit);
-        let alert = alert(stream, batch, mapped, &rule.info, row);
+        let alert = alert(stream, origin, mapped, &rule.info, row);
         shared.tap.matched(&alert.log_type, &alert.rule.id, &alert.rule.title, || {
             serde_json::to_string(&alert).unwrap_or_default()
         });
@@ -403,13 +403,15 @@ fn after_stored(
     }
 }
 
-fn alert(
+/// What the match of a rule with a row tells.
+pub(crate) fn alert(
     stream: &Stream,
-    batch: &Batch,
+    origin: &Origin<'_>,
     mapped: Mapped,
     rule: &event::alert::RuleInfo,
     row: usize,
 ) -> Alert {
+    let log_type = stream.compiled.mapping.log_type();
     let mut event = stream.rows.json(row);
     event.retain(|name, _| normalize::columns::index_of(name).is_some());
     let event_uid = match event.get("event_uid") {
@@ -417,24 +419,24 @@ fn alert(
         _ => mapped.uid.to_string(),
     };
     let detected_at = super::now();
-    let hour_of = if mapped.late { batch.received_at } else { mapped.event_time };
+    let hour_of = if mapped.late { origin.now } else { mapped.event_time };
     Alert {
         alert_id: AlertId::of_event(&rule.id, &event_uid),
         facts: enrich::facts(&FactsInput {
             rule,
-            log_type: batch.log_type.as_str(),
+            log_type: log_type.as_str(),
             event_time: mapped.event_time,
             detected_at,
             event: &event,
             correlated: None,
         }),
         rule: rule.clone(),
-        source: batch.span.key.source.to_string(),
-        log_type: batch.log_type.to_string(),
+        source: origin.key.source.to_string(),
+        log_type: log_type.to_string(),
         event_uid,
         event_time: mapped.event_time,
         detected_at,
-        lake_partition: lake_partition(&batch.log_type, hour_of),
+        lake_partition: lake_partition(log_type, hour_of),
         event,
         dedup_key: String::new(),
         correlated: None,

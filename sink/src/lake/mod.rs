@@ -24,6 +24,7 @@ mod part;
 mod plan;
 mod protocol;
 mod reader;
+pub mod records;
 mod recovery;
 #[cfg(test)]
 mod s3_tests;
