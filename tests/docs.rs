@@ -152,6 +152,11 @@ fn the_page_about_the_lake_works() {
 }
 
 #[test]
+fn the_page_about_history_works() {
+    assert_eq!(follow("docs/history.md"), 2);
+}
+
+#[test]
 fn the_page_about_log_types_works() {
     assert_eq!(follow("docs/log-types.md"), 1);
 }

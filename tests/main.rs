@@ -9,6 +9,7 @@
 //! - `corpus`: real vendor events, where somebody has them;
 //! - `demo`: the attacks of a generated day are found;
 //! - `lake`: a lake is compacted and collected, and holds the same rows all the time;
+//! - `history`: rules over the past;
 //! - `memory`: how much the program takes while records are huge;
 //! - `operate`: health, reload, destinations that are down, a full disk, redaction, redrive, stop;
 //! - `poll`: vendors that are asked, killed programs, connectors;
@@ -31,6 +32,7 @@ mod crash;
 mod demo;
 mod docs;
 mod doors;
+mod history;
 mod ingest_query;
 mod lake;
 mod lives;
