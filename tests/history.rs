@@ -114,7 +114,7 @@ fn an_interrupted_backtest_goes_on_and_a_finished_one_says_so() {
     }
     assert_eq!(found(&out), live(&lake));
     // Finished: the lake is not even looked at.
-    std::fs::rename(&lake, dir.path().join("away")).unwrap();
+    std::fs::rename(lake.join("_manifests"), dir.path().join("away")).unwrap();
     assert_eq!(backtest(dir.path(), &lake, "killed", &[]), again);
     let other = ["backtest", "--rules", &rules, "--lake", text(&lake), "--out", text(&out)];
     let said = run(&[&other[..], &["--from", "2026-11-20", "--to", "2026-11-21"]].concat());

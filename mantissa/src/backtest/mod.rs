@@ -97,15 +97,15 @@ const CLOCK: &str = "lake";
 const STANDSTILL: Timestamp = Timestamp(i64::MAX / 4);
 
 impl Question {
-    /// Runs what is not done yet. Blocks; to be called on a runtime of several threads.
+    /// Runs what is not done yet; `true` when everything was done already. Blocks; to be called on a runtime of several threads.
     ///
     /// # Errors
     /// When the lake cannot be read or is damaged, or the folder is another run's or cannot be written.
-    pub async fn run(&self) -> anyhow::Result<Report> {
+    pub async fn run(&self) -> anyhow::Result<(Report, bool)> {
         let folder = Folder::open(&self.folder)?;
         let mut report = folder.report(&self.identity)?;
         if report.is_finished {
-            return Ok(report);
+            return Ok((report, true));
         }
         let snapshot = Snapshot::read(&self.store.store, &self.store.root).await?;
         let rules = &self.detection.rules;
@@ -136,7 +136,7 @@ impl Question {
         }
         report.is_finished = true;
         folder.keep_report(&report)?;
-        Ok(report)
+        Ok((report, false))
     }
 
     /// Where events begin to matter: a window of a correlation, and the alert that its cell of time had

@@ -21,7 +21,11 @@ use crate::{files, plan};
 /// Runs rules over the past and shows what they would have found.
 pub fn run(args: &Backtest) -> anyhow::Result<ExitCode> {
     let question = question(args)?;
-    let found = super::block_on(async { question.run().await })?;
+    let (found, was_finished) = super::block_on(async { question.run().await })?;
+    if was_finished {
+        let folder = args.out.display();
+        report::note(&format!("this run was finished before; {folder} has what it found\n"));
+    }
     match args.json {
         true => report::data(&format!("{}\n", serde_json::to_string(&found)?))?,
         false => report::out(&shown(args, &found))?,
