@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use crate::correlate::Feeds;
 use crate::diagnostic::{Diagnostic, Severity, nearest};
 use crate::ir::{Expr, Item, Position, Rule, Test};
-use crate::matcher::{self, Program, Scratch};
+use crate::matcher::{self, Program, Scratch, Tuned};
 use crate::oracle;
 
 /// Which evaluator to use. Both give the same matches.
@@ -81,7 +81,7 @@ pub struct Group {
     rules: Vec<Arc<Rule>>,
     bound: Bound,
     /// What the fast engine runs; the oracle needs nothing.
-    program: Option<Program>,
+    tuned: Option<Tuned>,
     feeds: Feeds,
     /// By rule: whether it only serves correlations.
     silent: Vec<bool>,
@@ -96,9 +96,9 @@ impl Group {
         engine: Engine,
     ) -> Self {
         let bound = Bound::new(&rules, candidates, builder);
-        let program = (engine == Engine::Fast).then(|| Program::new(&rules, &bound));
+        let tuned = (engine == Engine::Fast).then(|| Tuned::new(&rules, &bound));
         let silent = vec![false; rules.len()];
-        Self { rules, bound, program, feeds: Feeds::default(), silent }
+        Self { rules, bound, tuned, feeds: Feeds::default(), silent }
     }
 
     /// With what correlations read of the matches, and without alerts of rules that only serve them.
@@ -135,8 +135,22 @@ impl Group {
 
     /// Scratch for one worker thread.
     pub fn matcher(self: &Arc<Self>) -> Matcher {
-        let scratch = self.program.as_ref().map(Scratch::new).unwrap_or_default();
-        Matcher { group: Arc::clone(self), scratch }
+        self.matcher_counting(matcher::WINDOW)
+    }
+
+    /// With registrations picked anew after so many events, and now and then.
+    pub(crate) fn matcher_counting(self: &Arc<Self>, window: u32) -> Matcher {
+        let fast = self.tuned.as_ref().map(|tuned| {
+            let (program, schedule) = tuned.begin(window);
+            (Scratch::new(&program, schedule), program)
+        });
+        Matcher { group: Arc::clone(self), fast }
+    }
+
+    /// What the fast engine runs at present.
+    #[cfg(test)]
+    pub(crate) fn program(&self) -> Arc<Program> {
+        self.tuned.as_ref().expect("the fast engine").program()
     }
 
     /// Every use of a field of which no candidate path is known. `knows` tells whether records of
@@ -269,7 +283,8 @@ pub(crate) type Told<'t> = Option<&'t mut dyn FnMut(Step)>;
 #[derive(Debug)]
 pub struct Matcher {
     group: Arc<Group>,
-    scratch: Scratch,
+    /// Of the fast engine.
+    fast: Option<(Scratch, Arc<Program>)>,
 }
 
 impl Matcher {
@@ -292,12 +307,15 @@ impl Matcher {
 
     fn run(&mut self, doc: &Doc<'_>, slots: &Slots, hits: &mut Vec<u32>, mut told: Told<'_>) {
         hits.clear();
-        let Group { rules, bound, program, .. } = &*self.group;
-        match program {
-            Some(program) => {
-                matcher::matches(program, bound, &mut self.scratch, (doc, slots), hits, told);
+        let Group { rules, bound, tuned, .. } = &*self.group;
+        match (&mut self.fast, tuned) {
+            (Some((scratch, program)), Some(tuned)) => {
+                matcher::matches(program, bound, scratch, (doc, slots), hits, told);
+                if let Some(next) = scratch.end(tuned, rules, bound, program) {
+                    *program = next;
+                }
             }
-            None => {
+            _ => {
                 let mut tell = |step| told.iter_mut().for_each(|told| told(step));
                 tell(Step::Begun);
                 tell(Step::Read);

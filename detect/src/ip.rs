@@ -40,6 +40,11 @@ impl Network {
         self.mask
     }
 
+    /// Whether every address of `inner` has the bits that count here.
+    pub(crate) fn encloses(&self, inner: Self) -> bool {
+        inner.base & self.mask == self.base && self.mask <= inner.mask
+    }
+
     /// Whether an address as [`address`] gives it is inside.
     #[inline]
     pub fn contains(&self, address: u128) -> bool {

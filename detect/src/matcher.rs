@@ -4,13 +4,13 @@
 //! [`Program`] is compiled once per group. Every test of every rule becomes an *atom*; equal tests of
 //! different rules are one atom. Literal text tests without case are decided together, per field and
 //! in one pass over each value ([`index`]): equality by hash, beginnings and ends by the hash of their
-//! first or last bytes, substrings by a scan for a few rare bytes of each ([`scan`]). All other tests are
-//! decided on demand and remembered for the event.
+//! first or last bytes, substrings by a scan for a few rare bytes of each ([`scan`]). Networks of one field are decided
+//! together for each address ([`networks`]). All other tests are decided on demand and remembered for the event.
 //!
-//! Each rule is registered under the rarest set of literal atoms of which one must hold for the rule
-//! to hold ([`compile`]). Only rules one of whose atoms was seen are evaluated; rules that can hold
-//! without any (negations) are evaluated always. Fields that no registration needs are not even read
-//! before a rule asks.
+//! Each rule is registered under the rarest set of such atoms of which one must hold for the rule
+//! to hold ([`registration`]), rare by an estimate at first and then by what was counted. Only rules one of whose atoms
+//! was seen are evaluated; rules that can hold without any (negations) are evaluated always. Fields that no registration
+//! needs are not even read before a rule asks.
 //!
 //! # Invariants
 //! A registration may only be too wide: what is inside a negation never counts, and absent fields
@@ -35,12 +35,17 @@
 //! - texts of 4 GiB, which no record has.
 
 mod compile;
+mod glance;
 mod index;
 mod literal;
+mod networks;
+mod registration;
 mod run;
 mod scan;
+mod text;
 
 pub(crate) use compile::Program;
+pub(crate) use registration::{Tuned, WINDOW};
 pub(crate) use run::{Scratch, matches};
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! From rules to a [`Program`]: shared atoms, Boolean programs over them, and for each rule the
-//! rarest set of literal atoms under which it is registered.
+//! From rules to a [`Program`]: shared atoms, Boolean programs over them, and for each rule the atoms under which it
+//! is registered.
 
 use std::sync::Arc;
 
@@ -9,6 +9,8 @@ use memchr::memmem::Finder;
 
 use super::index::{AtomId, IndexBuilder, TextIndex};
 use super::literal::{self, Required};
+use super::networks::Networks;
+use super::registration::{Knowledge, NETWORK_PRIOR, PRESENCE_PRIOR, prior, rarest};
 use crate::engine::Bound;
 use crate::fold::folded;
 use crate::ip::Network;
@@ -35,6 +37,8 @@ pub(crate) struct Program {
     pub(super) always: Vec<u32>,
     /// Fields with registrations, to be read for every event.
     pub(super) eager: Vec<FieldAt>,
+    /// How often each atom is expected to be seen; lower is rarer.
+    pub(super) estimates: Vec<f64>,
 }
 
 /// What is known of one field. The keywords are a field too: every scalar of the record.
@@ -43,8 +47,10 @@ pub(super) struct Field {
     /// `None` is the keywords.
     pub(super) id: Option<FieldId>,
     pub(super) index: TextIndex,
+    pub(super) networks: Networks,
     pub(super) edges_eager: bool,
     pub(super) within_eager: bool,
+    pub(super) networks_eager: bool,
     /// Holds when the field has a value.
     pub(super) presence: Option<AtomId>,
 }
@@ -58,6 +64,8 @@ pub(super) enum Atom {
     Within(FieldAt),
     /// A substring that no rule is registered under: sought alone when asked, since few ever are.
     Unsought(FieldAt, Box<Finder<'static>>),
+    /// With all networks of its field.
+    Network(FieldAt),
     /// The field has a value.
     Presence(FieldAt),
     /// Alone, when asked.
@@ -102,7 +110,7 @@ impl Lists {
 
 /// A rule's condition over atoms.
 #[derive(Debug)]
-enum Tree {
+pub(super) enum Tree {
     Const(bool),
     Atom(AtomId),
     Not(Box<Tree>),
@@ -129,7 +137,7 @@ enum Key {
 
 /// What a rule may be registered under instead of an atom.
 #[derive(Clone, Debug)]
-enum Need {
+pub(super) enum Need {
     /// The atom itself is decided by the scan.
     Itself,
     /// One of these holds whenever the atom holds.
@@ -148,9 +156,24 @@ struct Draft {
     uses: u32,
 }
 
+impl Draft {
+    fn estimate(&self) -> f64 {
+        self.prior * f64::from(self.uses)
+    }
+}
+
+/// What is asked of one field.
+#[derive(Default)]
+struct FieldDraft {
+    id: Option<FieldId>,
+    texts: IndexBuilder,
+    networks: Vec<(Network, AtomId)>,
+    presence: Option<AtomId>,
+}
+
 #[derive(Default)]
 struct Compiler {
-    fields: Vec<(Option<FieldId>, IndexBuilder, Option<AtomId>)>,
+    fields: Vec<FieldDraft>,
     field_of: HashMap<Option<FieldId>, FieldAt>,
     ids: HashMap<(FieldAt, Key), AtomId>,
     drafts: Vec<Draft>,
@@ -159,18 +182,21 @@ struct Compiler {
 }
 
 impl Program {
-    /// Compiles the rules of a group; a rule's number is its index.
-    pub(crate) fn new(rules: &[Arc<Rule>], bound: &Bound) -> Self {
+    /// Compiles the rules of a group; a rule's number is its index. The same rules have the same atoms, whatever is
+    /// known of them.
+    pub(super) fn new(rules: &[Arc<Rule>], bound: &Bound, known: &Knowledge) -> Self {
         let mut compiler = Compiler::default();
         let trees: Vec<Tree> =
             rules.iter().map(|rule| compiler.tree(rule, &rule.flat(), bound)).collect();
         for tree in &trees {
             compiler.count(tree);
         }
+        let need = |atom: AtomId| &compiler.drafts[atom as usize].need;
+        let cost = |atom: AtomId| known.cost(atom, compiler.drafts[atom as usize].estimate());
         let mut registered = vec![Vec::new(); compiler.drafts.len()];
         let mut always = Vec::new();
         for (tree, rule) in trees.iter().zip(0..) {
-            match compiler.necessary(tree) {
+            match rarest(tree, &need, &cost) {
                 Some((mut atoms, _)) => {
                     atoms.sort_unstable();
                     atoms.dedup();
@@ -192,7 +218,7 @@ impl Compiler {
             return *at;
         }
         let at = self.fields.len() as FieldAt;
-        self.fields.push((id, IndexBuilder::default(), None));
+        self.fields.push(FieldDraft { id, ..FieldDraft::default() });
         self.field_of.insert(id, at);
         at
     }
@@ -243,6 +269,7 @@ impl Compiler {
                 let text = if *wanted { "true" } else { "false" };
                 atoms.push(self.text(field, Shape::Equals, text));
             }
+            Test::Network(network) => atoms.push(self.network(field, *network)),
             // These ask about a field as a whole, and keywords have none.
             Test::Null | Test::Exists(_) | Test::FieldRef(_) if keyword => {}
             _ => atoms.push(self.single(field, keyword, test)),
@@ -276,7 +303,18 @@ impl Compiler {
             (atom, Need::Itself, prior(shape, text))
         });
         if self.drafts.len() > before {
-            self.fields[field as usize].1.add(shape, text, id);
+            self.fields[field as usize].texts.add(shape, text, id);
+        }
+        id
+    }
+
+    fn network(&mut self, field: FieldAt, network: Network) -> AtomId {
+        let before = self.drafts.len();
+        let id = self.intern(field, Key::Network(network), |_| {
+            (Atom::Network(field), Need::Itself, NETWORK_PRIOR)
+        });
+        if self.drafts.len() > before {
+            self.fields[field as usize].networks.push((network, id));
         }
         id
     }
@@ -286,12 +324,12 @@ impl Compiler {
             Test::Text(t) => Key::Alone(t.shape, t.text.clone(), t.cased),
             Test::Pattern(p) => Key::Pattern(p.clone()),
             Test::Regex(r) => Key::Regex(r.pattern.clone(), r.flags),
-            Test::Network(n) => Key::Network(*n),
             Test::Compare { op, value } => Key::Compare(*op, value.clone()),
             Test::Time(t) => Key::Time(*t),
             Test::Null => Key::Null,
             Test::Exists(wanted) => Key::Exists(*wanted),
             Test::FieldRef(r) => Key::FieldRef(r.clone()),
+            Test::Network(_) => unreachable!("a field's are decided together"),
             Test::Number { .. } | Test::Bool(_) => unreachable!("these become texts"),
         };
         self.intern(field, key, |compiler| {
@@ -320,10 +358,10 @@ impl Compiler {
     }
 
     fn presence(&mut self, field: FieldAt) -> AtomId {
-        const PRIOR: f64 = 1_000.0;
-        let id =
-            self.intern(field, Key::Presence, |_| (Atom::Presence(field), Need::Itself, PRIOR));
-        self.fields[field as usize].2 = Some(id);
+        let id = self.intern(field, Key::Presence, |_| {
+            (Atom::Presence(field), Need::Itself, PRESENCE_PRIOR)
+        });
+        self.fields[field as usize].presence = Some(id);
         id
     }
 
@@ -342,41 +380,6 @@ impl Compiler {
         }
     }
 
-    /// Atoms of which one must hold for the tree to hold, with their estimated frequency; `None` if
-    /// there is no such set. Inside a negation there never is.
-    fn necessary(&self, tree: &Tree) -> Option<(Vec<AtomId>, f64)> {
-        match tree {
-            Tree::Const(false) => Some((Vec::new(), 0.0)),
-            Tree::Const(true) | Tree::Not(_) => None,
-            Tree::And(parts) => parts
-                .iter()
-                .filter_map(|part| self.necessary(part))
-                .min_by(|a, b| a.1.total_cmp(&b.1)),
-            Tree::Or(parts) => {
-                let (mut atoms, mut cost) = (Vec::new(), 0.0);
-                for part in parts {
-                    let (more, its_cost) = self.necessary(part)?;
-                    atoms.extend(more);
-                    cost += its_cost;
-                }
-                Some((atoms, cost))
-            }
-            Tree::Atom(id) => {
-                let atoms = match &self.drafts[*id as usize].need {
-                    Need::Itself => vec![*id],
-                    Need::AnyOf(atoms) => atoms.clone(),
-                    Need::Nothing => return None,
-                };
-                let frequency = |atom: &AtomId| {
-                    let draft = &self.drafts[*atom as usize];
-                    draft.prior * f64::from(draft.uses)
-                };
-                let cost = atoms.iter().map(frequency).sum();
-                Some((atoms, cost))
-            }
-        }
-    }
-
     /// How dear it is to decide a tree: cheap parts are asked first.
     fn cost(&self, tree: &Tree) -> u32 {
         match tree {
@@ -389,10 +392,11 @@ impl Compiler {
                 Atom::Presence(_) => 0,
                 Atom::Edge(_) => 1,
                 Atom::Within(_) | Atom::Unsought(..) => 2,
+                Atom::Network(_) => 4,
                 Atom::Single(_, test) => match **test {
                     Test::Null | Test::Exists(_) => 0,
                     Test::Text(_) | Test::Compare { .. } => 3,
-                    Test::Pattern(_) | Test::Network(_) => 4,
+                    Test::Pattern(_) => 4,
                     Test::FieldRef(_) | Test::Time(_) => 5,
                     _ => 6,
                 },
@@ -428,32 +432,34 @@ impl Compiler {
 
     fn finish(self, roots: Vec<u32>, registered: Vec<Vec<u32>>, always: Vec<u32>) -> Program {
         let calls = |atom: AtomId| !registered[atom as usize].is_empty();
+        let estimates = self.drafts.iter().map(Draft::estimate).collect();
         let mut atoms: Vec<Atom> = self.drafts.into_iter().map(|draft| draft.atom).collect();
-        for (field, (_, builder, _)) in (0..).zip(&self.fields) {
-            for (text, atom) in builder.within().filter(|(_, atom)| !calls(*atom)) {
+        for (field, draft) in (0..).zip(&self.fields) {
+            for (text, atom) in draft.texts.within().filter(|(_, atom)| !calls(*atom)) {
                 let finder = Box::new(Finder::new(text).into_owned());
                 atoms[atom as usize] = Atom::Unsought(field, finder);
             }
         }
-        let mut fields: Vec<Field> = self
-            .fields
-            .into_iter()
-            .map(|(id, builder, presence)| Field {
-                id,
-                index: builder.build(calls),
-                edges_eager: false,
-                within_eager: false,
-                presence: presence.filter(|atom| calls(*atom)),
-            })
-            .collect();
-        for (atom, rules) in atoms.iter().zip(&registered) {
+        let field = |draft: FieldDraft| Field {
+            id: draft.id,
+            index: draft.texts.build(calls),
+            networks: Networks::new(draft.networks),
+            edges_eager: false,
+            within_eager: false,
+            networks_eager: false,
+            presence: draft.presence.filter(|atom| calls(*atom)),
+        };
+        let mut fields: Vec<Field> = self.fields.into_iter().map(field).collect();
+        for (atom, _) in atoms.iter().zip(&registered).filter(|(_, rules)| !rules.is_empty()) {
             match atom {
-                Atom::Edge(field) => fields[*field as usize].edges_eager |= !rules.is_empty(),
-                Atom::Within(field) => fields[*field as usize].within_eager |= !rules.is_empty(),
+                Atom::Edge(field) => fields[*field as usize].edges_eager = true,
+                Atom::Within(field) => fields[*field as usize].within_eager = true,
+                Atom::Network(field) => fields[*field as usize].networks_eager = true,
                 Atom::Unsought(..) | Atom::Presence(_) | Atom::Single(..) => {}
             }
         }
-        let wanted = |f: &Field| f.edges_eager || f.within_eager || f.presence.is_some();
+        let wanted =
+            |f: &Field| f.edges_eager || f.within_eager || f.networks_eager || f.presence.is_some();
         let eager = (0..).zip(&fields).filter(|(_, f)| wanted(f)).map(|(at, _)| at).collect();
         Program {
             fields,
@@ -464,23 +470,7 @@ impl Compiler {
             triggers: Lists::new(registered),
             always,
             eager,
+            estimates,
         }
-    }
-}
-
-/// How often a literal is expected to stand in a field, before it is known how many rules ask.
-fn prior(shape: Shape, text: &str) -> f64 {
-    match (shape, text.len()) {
-        (Shape::Equals, 0) => 100.0,
-        (Shape::Equals, 1 | 2) => 10.0,
-        (Shape::Equals, _) if matches!(text, "true" | "false") => 50.0,
-        (Shape::Equals, _) => 1.0,
-        (_, 0..=1) => 300.0,
-        (_, 2 | 3) => 60.0,
-        (Shape::StartsWith | Shape::EndsWith, 4..=7) => 4.0,
-        (Shape::StartsWith | Shape::EndsWith, _) => 2.0,
-        (Shape::Contains, 4..=5) => 16.0,
-        (Shape::Contains, 6..=9) => 6.0,
-        (Shape::Contains, _) => 3.0,
     }
 }

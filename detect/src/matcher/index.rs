@@ -6,6 +6,7 @@
 //! stand there.
 
 use hashbrown::HashTable;
+use memchr::memmem;
 
 use super::scan::Scan;
 use crate::ir::Shape;
@@ -274,6 +275,12 @@ pub(super) struct Within<'i> {
     literals: &'i Literals,
 }
 
+/// Whether a letter that is not ASCII may fold to one that is: the Kelvin sign and the long s do.
+fn folds_to_ascii(text: &str) -> bool {
+    let stands = |letter: &str| memmem::find(text.as_bytes(), letter.as_bytes()).is_some();
+    !text.is_ascii() && (stands("\u{212a}") || stands("\u{17f}"))
+}
+
 impl Within<'_> {
     /// Bytes of the shortest; a shorter text holds none.
     #[inline]
@@ -281,12 +288,17 @@ impl Within<'_> {
         self.scan.shortest()
     }
 
+    /// Whether one more literal of that length would be found in the places that are looked at anyway.
+    pub(super) fn takes(self, bytes: usize) -> bool {
+        self.scan.takes(bytes)
+    }
+
     /// Whether no value has any of them, given texts of which every text is a part. What folding could
     /// change, and what a number could spell, is not decided here.
     pub(super) fn is_absent(self, texts: [&str; 2]) -> bool {
         self.scan.is_wordy()
             && texts.iter().all(|text| {
-                let mut found = !text.is_ascii();
+                let mut found = folds_to_ascii(text);
                 if !found {
                     self.each(text.as_bytes(), |_| found = true);
                 }
@@ -297,5 +309,19 @@ impl Within<'_> {
     #[inline]
     pub(super) fn each(self, text: &[u8], mut report: impl FnMut(AtomId)) {
         self.scan.each(self.literals, text, &mut report);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::folds_to_ascii;
+    use crate::fold::fold_char;
+
+    #[test]
+    fn letters_that_fold_to_ascii_are_known() {
+        for letter in (char::MIN..=char::MAX).filter(|letter| !letter.is_ascii()) {
+            let expected = fold_char(letter).is_ascii();
+            assert_eq!(folds_to_ascii(letter.encode_utf8(&mut [0; 4])), expected, "{letter:?}");
+        }
     }
 }

@@ -1,25 +1,18 @@
 //! One event against a [`Program`].
 
-use std::fmt::Write as _;
+use std::sync::Arc;
 
 use event::{Doc, Slots, Value};
 use memchr::memmem::Finder;
 
 use super::compile::{Atom, FieldAt, Node, Program};
 use super::index::AtomId;
+use super::registration::{Schedule, Tuned};
+use super::text::{Entry, fold, keywords, too_short, with_text};
 use crate::engine::{Bound, Step, Told};
-use crate::fold::fold_char;
-use crate::ir::{FieldRef, Shape, Test};
+use crate::ip;
+use crate::ir::{FieldRef, Rule, Shape, Test};
 use crate::value::Seen;
-
-/// The folded text of a value: a range of [`Scratch::arena`]. Objects have none.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    start: u32,
-    len: u32,
-}
-
-const NO_TEXT: u32 = u32::MAX;
 
 /// What has been read of a field for the event of that stamp.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,17 +24,19 @@ struct Gathered {
     edges: u32,
     /// By whether rules are registered under them.
     within: [u32; 2],
+    networks: u32,
     /// How many substrings were sought alone.
     searches: u32,
 }
 
 /// Buffers of one worker, reused from event to event. Stamps make clearing needless.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scratch {
     arena: String,
     entries: Vec<Entry>,
     fields: Vec<Gathered>,
     marks: Marks,
+    schedule: Schedule,
 }
 
 /// Truth of atoms and the rules they call up.
@@ -52,6 +47,9 @@ struct Marks {
     atoms: Vec<u32>,
     rules: Vec<u32>,
     candidates: Vec<u32>,
+    /// In how many events of a window each atom was seen.
+    counts: Vec<u32>,
+    is_counting: bool,
 }
 
 impl Marks {
@@ -63,6 +61,9 @@ impl Marks {
             return;
         }
         *slot = truth;
+        if self.is_counting {
+            self.counts[atom as usize] += 1;
+        }
         for rule in program.triggers.get(atom) {
             if self.rules[*rule as usize] != self.stamp {
                 self.rules[*rule as usize] = self.stamp;
@@ -79,20 +80,47 @@ const SEARCHES_MAX: u32 = 24;
 const KEEP_BYTES_MAX: usize = 1 << 20;
 
 impl Scratch {
-    pub(crate) fn new(program: &Program) -> Self {
-        let mut scratch = Self::default();
-        scratch.fields.resize(program.fields.len(), Gathered::default());
-        scratch.marks.atoms.resize(program.atoms.len(), 0);
-        scratch.marks.rules.resize(program.roots.len(), 0);
-        scratch
+    pub(crate) fn new(program: &Program, schedule: Schedule) -> Self {
+        let marks = Marks {
+            atoms: vec![0; program.atoms.len()],
+            rules: vec![0; program.roots.len()],
+            counts: vec![0; program.atoms.len()],
+            ..Marks::default()
+        };
+        Self {
+            arena: String::new(),
+            entries: Vec::new(),
+            fields: vec![Gathered::default(); program.fields.len()],
+            marks,
+            schedule,
+        }
+    }
+
+    /// One more event was looked at. At the end of a window: the program to go on with.
+    #[inline]
+    pub(crate) fn end(
+        &mut self,
+        tuned: &Tuned,
+        rules: &[Arc<Rule>],
+        bound: &Bound,
+        program: &Program,
+    ) -> Option<Arc<Program>> {
+        if !self.schedule.ends() {
+            return None;
+        }
+        let Self { marks, schedule, .. } = self;
+        let next = tuned.learn(rules, bound, program, &marks.counts, schedule);
+        marks.counts.fill(0);
+        Some(next)
     }
 
     fn begin(&mut self, program: &Program) {
         const STAMP_MAX: u32 = u32::MAX / 2 - 1;
         if self.marks.stamp >= STAMP_MAX {
-            *self = Self::new(program);
+            *self = Self::new(program, self.schedule);
         }
         self.marks.stamp += 1;
+        self.marks.is_counting = self.schedule.counts();
         if self.arena.capacity() > KEEP_BYTES_MAX && self.arena.len() < KEEP_BYTES_MAX / 4 {
             self.arena = String::new();
         }
@@ -162,6 +190,9 @@ impl Run<'_, '_> {
         if field.within_eager {
             self.within(at, true);
         }
+        if field.networks_eager {
+            self.networks(at);
+        }
     }
 
     fn holds(&mut self, node: u32) -> bool {
@@ -198,6 +229,7 @@ impl Run<'_, '_> {
                 }
                 None => self.within(*field, false),
             },
+            Atom::Network(field) => self.networks(*field),
             Atom::Presence(field) => {
                 let id = self.program.fields[*field as usize].id;
                 return id.is_some_and(|id| self.slots.nodes(id).next().is_some());
@@ -213,7 +245,7 @@ impl Run<'_, '_> {
 
     /// Folds the values of a field, once per event.
     fn gather(&mut self, at: FieldAt) -> Gathered {
-        let Scratch { arena, entries, fields, marks } = &mut *self.scratch;
+        let Scratch { arena, entries, fields, marks, .. } = &mut *self.scratch;
         let gathered = &mut fields[at as usize];
         if gathered.stamp == marks.stamp {
             return *gathered;
@@ -269,6 +301,24 @@ impl Run<'_, '_> {
             Some(id) => self.slots.values(self.doc, id).for_each(look),
             // Most documents have no keyword, and one look at all of it is shorter than one at each value.
             None if scan.is_absent(self.doc.texts()) => {}
+            None => keywords(self.doc).for_each(look),
+        }
+    }
+
+    /// Decides all networks of a field, once per event.
+    fn networks(&mut self, at: FieldAt) {
+        let Scratch { fields, marks, .. } = &mut *self.scratch;
+        if std::mem::replace(&mut fields[at as usize].networks, marks.stamp) == marks.stamp {
+            return;
+        }
+        let field = &self.program.fields[at as usize];
+        let look = |value: Value<'_>| {
+            if let Some(address) = value.as_str().and_then(ip::address) {
+                field.networks.each(address, |atom| marks.set(self.program, atom));
+            }
+        };
+        match field.id {
+            Some(id) => self.slots.values(self.doc, id).for_each(look),
             None => keywords(self.doc).for_each(look),
         }
     }
@@ -331,104 +381,6 @@ impl Gathered {
     }
 }
 
-impl Entry {
-    fn text(self, arena: &str) -> Option<&str> {
-        (self.start != NO_TEXT).then(|| &arena[self.start as usize..][..self.len as usize])
-    }
-}
-
-/// The values that keywords look at.
-fn keywords<'d, 'a>(doc: &'d Doc<'a>) -> impl Iterator<Item = Value<'a>> + use<'d, 'a> {
-    doc.leaves().filter(|value| !matches!(value, Value::Null | Value::Bool(_)))
-}
-
-/// Whether a value's folded text is certainly shorter than that.
-#[inline]
-fn too_short(value: Value<'_>, bytes: usize) -> bool {
-    match value {
-        // Folding makes two bytes of a letter three at most.
-        Value::Str(text) => text.len() < bytes && (text.len() * 2 < bytes || text.is_ascii()),
-        Value::I64(n) if bytes <= 18 => n >= 0 && n < 10_i64.pow(bytes.saturating_sub(1) as u32),
-        _ => false,
-    }
-}
-
-/// Shows a value's text as [`super::index`] wants it: ASCII as it is, all else folded. Objects have
-/// none.
-#[inline]
-fn with_text(value: Value<'_>, arena: &mut String, mut look: impl FnMut(&[u8])) {
-    if let Value::Str(text) = value
-        && text.is_ascii()
-    {
-        return look(text.as_bytes());
-    }
-    let before = arena.len();
-    if let Some(text) = fold(value, arena).text(arena) {
-        look(text.as_bytes());
-    }
-    arena.truncate(before);
-}
-
-/// Appends a value's folded text to the arena.
-fn fold(value: Value<'_>, arena: &mut String) -> Entry {
-    let start = arena.len();
-    match value {
-        Value::Str(text) if text.is_ascii() => {
-            arena.push_str(text);
-            arena[start..].make_ascii_lowercase();
-        }
-        Value::Str(text) => arena.extend(text.chars().map(fold_char)),
-        Value::I64(n) => fold_whole(n < 0, n.unsigned_abs(), arena),
-        Value::U64(n) => fold_whole(false, n, arena),
-        Value::Bool(b) => arena.push_str(if b { "true" } else { "false" }),
-        Value::F64(n) => fold_float(n, arena),
-        Value::Null | Value::Array(_) | Value::Object(_) => {
-            return Entry { start: NO_TEXT, len: 0 };
-        }
-    }
-    let end = arena.len();
-    // Records are far smaller than 4 GiB; one that is not has no text beyond it.
-    match (u32::try_from(start), u32::try_from(end)) {
-        (Ok(start), Ok(end)) if end < NO_TEXT => Entry { start, len: end - start },
-        _ => Entry { start: NO_TEXT, len: 0 },
-    }
-}
-
-/// A whole number, digit by digit: formatting takes longer than everything else about it.
-fn fold_whole(negative: bool, mut n: u64, arena: &mut String) {
-    let mut digits = [0_u8; 20];
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (n % 10) as u8;
-        n /= 10;
-        if n == 0 {
-            break;
-        }
-    }
-    if negative {
-        arena.push('-');
-    }
-    arena.push_str(std::str::from_utf8(&digits[first..]).unwrap_or_default());
-}
-
-fn put(arena: &mut String, value: impl std::fmt::Display) {
-    let written = write!(arena, "{value}");
-    debug_assert!(written.is_ok(), "writing to memory cannot fail");
-}
-
-/// As [`crate::value::text_of`] writes it, without its detour for numbers of ordinary size.
-fn fold_float(n: f64, arena: &mut String) {
-    let ordinary = 1e-15..1e30;
-    if n == 0.0 {
-        arena.push('0');
-    } else if ordinary.contains(&n.abs()) {
-        put(arena, n);
-    } else if let Some(text) = crate::value::text_of(Value::F64(n)) {
-        arena.extend(text.chars().map(fold_char));
-    }
-}
-
 /// Whether a test holds for one value; `text` is its folded text.
 fn holds(test: &Test, value: Value<'_>, text: Option<&str>) -> bool {
     let as_it_is = || value.as_str().or(text);
@@ -442,7 +394,6 @@ fn holds(test: &Test, value: Value<'_>, text: Option<&str>) -> bool {
             text.is_some_and(|text| p.matches(text))
         }
         Test::Regex(r) => as_it_is().is_some_and(|text| r.matches(text)),
-        Test::Network(n) => value.as_str().is_some_and(|text| n.contains_text(text)),
         Test::Compare { op, value: limit } => match (value, limit.as_i64()) {
             (Value::I64(n), Some(limit)) => op.holds(&n, &limit),
             _ => test.holds(&Seen::new(value)),

@@ -3,10 +3,12 @@
 //! A literal is found by groups of four neighbouring bytes of it. Each is registered with as many such
 //! groups, one behind the other, as the shortest literal has room for; of these, one stands at a multiple
 //! of that number wherever the literal stands. So only every `step`-th position of a text is looked at.
-//! Literals of fewer than four bytes are found by themselves, at every position.
+//! Literals of fewer than four bytes are found by themselves, at every position. Where a few pairs of bytes tell where
+//! a literal can stand at all ([`super::glance`]), only the text around them is looked at.
 
 use hashbrown::HashMap;
 
+use super::glance::Glance;
 use super::index::{AtomId, BLIND, Buckets, Literals, Needle};
 
 /// Positions are never further apart: more groups per literal would be found by chance too often.
@@ -20,6 +22,7 @@ pub(super) struct Scan {
     three: Grams<3>,
     two: Grams<2>,
     one: Grams<1>,
+    glance: Option<Glance>,
     /// Bytes of the shortest literal.
     shortest: usize,
     /// See [`Scan::is_wordy`].
@@ -61,9 +64,14 @@ impl Scan {
             three: Grams::new(three, 1),
             two: Grams::new(two, 1),
             one: Grams::new(one, 1),
+            glance: {
+                let texts: Vec<&[u8]> = needles.iter().map(|n| literals.get(n)).collect();
+                Glance::new(&texts)
+            },
             shortest: lengths().min().unwrap_or(usize::MAX),
             wordy: needles.iter().all(|needle| {
-                literals.get(needle).iter().any(|byte| !b"0123456789+-.eE".contains(byte))
+                let literal = literals.get(needle);
+                literal.is_ascii() && literal.iter().any(|byte| !b"0123456789+-.eE".contains(byte))
             }),
         }
     }
@@ -74,7 +82,12 @@ impl Scan {
         self.shortest
     }
 
-    /// Whether no number, however it is written, has any of the literals.
+    /// Whether one more literal of that length would be found in the places that are looked at anyway.
+    pub(super) fn takes(&self, bytes: usize) -> bool {
+        bytes >= GRAM + self.four.step - 1 && self.glance.is_none()
+    }
+
+    /// Whether all literals are ASCII, and no number, however it is written, has any of them.
     #[inline]
     pub(super) fn is_wordy(&self) -> bool {
         self.wordy
@@ -83,6 +96,16 @@ impl Scan {
     /// Reports what stands in a text, folded or in ASCII; possibly more than once.
     #[inline]
     pub(super) fn each(&self, literals: &Literals, text: &[u8], report: &mut impl FnMut(AtomId)) {
+        match &self.glance {
+            Some(glance) if glance.suits(text) => {
+                glance.parts(text, |part| self.all(literals, &text[part], report));
+            }
+            _ => self.all(literals, text, report),
+        }
+    }
+
+    #[inline]
+    fn all(&self, literals: &Literals, text: &[u8], report: &mut impl FnMut(AtomId)) {
         self.four.each(literals, text, report);
         self.three.each(literals, text, report);
         self.two.each(literals, text, report);

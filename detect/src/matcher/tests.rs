@@ -1,5 +1,7 @@
 //! The fast evaluator against the oracle, on rules and events that no one would write.
 
+mod registrations;
+
 use std::sync::Arc;
 
 use event::{FieldsBuilder, Parser, Slots};
@@ -65,7 +67,8 @@ fn run(rules: &[Arc<Rule>], events: &[Json], engine: Engine) -> Vec<Vec<u32>> {
     let mut builder = FieldsBuilder::default();
     let group = Arc::new(Group::new(rules.to_vec(), &candidates, &mut builder, engine));
     let fields = builder.build();
-    let mut matcher = group.matcher();
+    // Registrations are picked anew after every other event.
+    let mut matcher = group.matcher_counting(2);
     let (mut parser, mut slots, mut hits) = (Parser::default(), Slots::default(), Vec::new());
     let mut all = Vec::new();
     for event in events {
@@ -133,7 +136,7 @@ fn only_rules_with_a_seen_literal_are_tried() {
         .collect();
     let mut builder = FieldsBuilder::default();
     let group = Arc::new(Group::new(rules, &candidates, &mut builder, Engine::Fast));
-    let program = super::Program::new(group.rules(), group.bound());
+    let program = group.program();
     assert!(program.always.is_empty());
     assert_eq!(program.eager.len(), 1, "the common field is not even read");
     let lists = (0..program.atoms.len() as u32).map(|atom| program.triggers.get(atom).len());
@@ -187,11 +190,12 @@ fn decided(field: Option<&str>, test: Test) -> Vec<&'static str> {
     use super::compile::Atom;
     let rules = vec![rule(vec![item(field, vec![test])], Expr::Item(ItemId(0)))];
     let group = Group::new(rules, &candidates, &mut FieldsBuilder::default(), Engine::Fast);
-    let program = super::Program::new(group.rules(), group.bound());
+    let program = group.program();
     let kind = |atom: &Atom| match atom {
         Atom::Edge(_) => "edge",
         Atom::Within(_) => "within",
         Atom::Unsought(..) => "unsought",
+        Atom::Network(_) => "network",
         Atom::Presence(_) => "presence",
         Atom::Single(..) => "single",
     };
@@ -222,6 +226,7 @@ fn what_is_decided_together_and_what_must_be_there_for_the_rest() {
         (a, regex("powershell"), &["within", "single"]),
         (a, regex("."), &["presence", "single"]),
         (a, compare.clone(), &["presence", "single"]),
+        (a, Test::Network(Network::parse("10.0.0.0/8").unwrap()), &["network"]),
         (a, Test::Null, &["single"]),
         (a, Test::Exists(true), &["single"]),
         // Keywords are always there, and are no field.
