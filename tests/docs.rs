@@ -78,7 +78,7 @@ fn the_guide_to_a_rule_works() {
 fn the_guide_to_a_poll_source_works() {
     let doors = Doors::start(5);
     let environment = [("ACME_URL", doors.url.as_str()), ("ACME_TOKEN", "example")];
-    assert_eq!(follow_with("docs/add-a-poll-source.md", &environment), 4);
+    assert_eq!(follow_with("docs/add-a-poll-source.md", &environment), 5);
 }
 
 #[test]

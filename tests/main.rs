@@ -24,6 +24,7 @@
 //! Tests that need a server install and start a real one (`scripts/test-deps.sh`) and print `SKIPPED`
 //! when it cannot be had.
 
+mod backfill;
 mod bad_input;
 mod blobs;
 mod corpus;

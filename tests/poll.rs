@@ -10,7 +10,7 @@ use normalize::Catalog;
 use crate::doors::Doors;
 use crate::support::{mantissa, number, ok, run, wait_until};
 
-const CONNECTOR: &str = "
+pub const CONNECTOR: &str = "
 name: acme.doors
 description: Doors that were opened, by Acme.
 docs: https://doors.acme.example/api
@@ -37,7 +37,7 @@ errors:
 ";
 
 /// Without an id of the vendor's own in the lake, an event that is handed over twice is stored twice.
-const LOG_TYPE: &str = "
+pub const LOG_TYPE: &str = "
 name: acme.doors
 description: Doors that were opened, by Acme.
 logsource: {product: acme, service: doors}

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub i64);
 
 /// Nanoseconds in an hour, the grain of the lake's partitions.
+pub const SECOND_NS: i64 = 1_000_000_000;
+/// Nanoseconds.
 pub const HOUR_NS: i64 = 3_600 * 1_000_000_000;
 
 impl Timestamp {

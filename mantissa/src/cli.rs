@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod backfill;
 mod backtest;
 mod lake;
 
+pub use backfill::Backfill;
 pub use backtest::Backtest;
 pub use lake::LakeCommand;
 
@@ -47,6 +49,8 @@ pub enum Command {
     Rules(Rules),
     /// Ask the lake with SQL.
     Query(Query),
+    /// Fill in the past of a source whose vendor is asked, beside its live collection.
+    Backfill(Backfill),
     /// Run rules over the past: what they would have found in the lake. Nothing is sent.
     Backtest(Backtest),
     /// Vendors that are asked for their logs: which the program knows, and whether a configured one answers.

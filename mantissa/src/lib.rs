@@ -4,6 +4,7 @@
 //! → *run*. Everything that can be decided without the outside world lives in the other crates; what is
 //! here connects them.
 
+mod backfill;
 mod backtest;
 pub mod cli;
 pub mod command;

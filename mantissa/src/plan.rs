@@ -29,6 +29,8 @@ pub struct Plan {
     pub rules_config: RulesConfig,
     /// Whether the process tells of rules that cannot see, as events of its own.
     pub tells_health: bool,
+    /// The sources whose past can be asked for while the process runs; none where nobody is there to ask.
+    pub backfills: Option<BTreeMap<String, SourceConfig>>,
     pub correlation: CorrelationConfig,
     /// Without a key; [`crate::run`] takes the state folder's own then.
     pub redaction: RedactOptions,
@@ -94,6 +96,7 @@ pub fn plan(mut config: Config) -> anyhow::Result<Plan> {
         rules: Arc::new(rules),
         rules_config: config.rules,
         tells_health: false,
+        backfills: None,
         correlation: config.correlation,
         redaction: check_redaction(config.redaction)?,
         sources: config.sources,

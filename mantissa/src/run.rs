@@ -27,8 +27,9 @@ use sink::outbox::Outbox;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::backfill::{self, Desk, Inbox};
 use crate::pipeline::{
-    AlertSink, Correlations, Detection, Epochs, Shared, Spare, Tally, Workers, drive,
+    AlertSink, Correlations, Detection, Epochs, Shared, Spare, States, Tally, Workers, drive,
 };
 use crate::plan::Plan;
 use crate::report;
@@ -86,6 +87,7 @@ pub async fn run_with(
         let source = HealthSource::new(Arc::clone(&sight), blind_after, is_finite);
         sources.insert(own::NAME.to_owned(), Box::new(source));
     }
+    let states = take_requests(&plan, &lake, &window, &recovered.positions, &mut sources)?;
     // Before everything that counts or describes what it counts: the recorder is the console's.
     let control = Control::start(&plan, stop, &sight).await?;
     let dispatcher = start_dispatcher(&plan, &outbox)?;
@@ -102,6 +104,7 @@ pub async fn run_with(
         epoch_max: Duration::from_millis(plan.lake.epoch_ms_max),
         epoch_bytes_max: epoch_bytes_max(&plan),
         finished,
+        states,
         tally: tally.clone(),
         trouble,
         shutdown: control.shutdown.clone(),
@@ -122,6 +125,30 @@ pub async fn run_with(
     let (tally, sources) = (tally?, sources?);
     let read_before = sources.values().flat_map(|s| s.read_before_names.clone()).collect();
     Ok(Outcome { tally, sources, read_before })
+}
+
+/// Where somebody may ask for the past of a source: who takes that, and where the live collections stand.
+fn take_requests(
+    plan: &Plan,
+    lake: &Lake,
+    window: &Arc<Window>,
+    positions: &Positions,
+    sources: &mut BTreeMap<String, Box<dyn Source>>,
+) -> anyhow::Result<States> {
+    let Some(configured) = &plan.backfills else { return Ok(States::default()) };
+    let names = configured.keys().map(|name| name.as_str().into()).collect();
+    let states = States::new(&names, positions);
+    let desk = Desk {
+        inbox: Inbox::open(&plan.state_dir)?,
+        sources: configured.clone(),
+        catalog: Arc::clone(&plan.catalog),
+        store: lake.store().clone(),
+        window: Arc::clone(window),
+        states: states.clone(),
+        is_finite: sources.values().all(|source| source.is_finite()),
+    };
+    sources.insert(backfill::NAME.to_owned(), Box::new(desk));
+    Ok(states)
 }
 
 fn epoch_bytes_max(plan: &Plan) -> usize {

@@ -96,6 +96,12 @@ const PART_DIGITS: usize = 12;
 /// Larger buffers than this are given back.
 const KEEP_BYTES_MAX: usize = 1 << 20;
 
+/// The identity of a record that has none of its own: where it stood.
+pub fn place(key: &PartitionKey, at: u64, index: u32) -> Uid {
+    let (at, index) = (at.to_le_bytes(), index.to_le_bytes());
+    Uid::of("position", &[key.source.as_bytes(), key.partition.as_bytes(), &at, &index])
+}
+
 impl Mapper {
     pub(crate) fn new(plan: Arc<Plan>) -> Self {
         Self { plan, scratch: Cell::default() }
@@ -223,9 +229,7 @@ impl Plan {
         let uid = if known {
             Uid::of("event", &[self.log_type.as_bytes(), made.as_bytes()])
         } else {
-            let key = meta.key;
-            let (at, index) = (meta.at.to_le_bytes(), meta.index.to_le_bytes());
-            Uid::of("position", &[key.source.as_bytes(), key.partition.as_bytes(), &at, &index])
+            place(meta.key, meta.at, meta.index)
         };
         let hex = uid.hex();
         let hex = std::str::from_utf8(&hex).expect("hexadecimal digits are ASCII");

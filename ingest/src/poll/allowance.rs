@@ -26,8 +26,13 @@ impl Allowance {
         self.sent_ms = std::iter::repeat_n(now_ms, self.requests).collect();
     }
 
-    /// Whether a request may go out now, or when it may.
-    pub fn check(&mut self, now_ms: i64) -> Result<(), i64> {
+    /// Requests of the allowance that whoever can wait leaves to the others: half of them.
+    pub fn half(&self) -> usize {
+        self.requests / 2
+    }
+
+    /// Whether a request may go out now, or when it may. So many requests are left to others.
+    pub fn check(&mut self, now_ms: i64, left: usize) -> Result<(), i64> {
         if now_ms < self.paused_until_ms {
             return Err(self.paused_until_ms);
         }
@@ -38,9 +43,10 @@ impl Allowance {
         while self.sent_ms.front().is_some_and(|first| *first <= now_ms - self.per_ms) {
             self.sent_ms.pop_front();
         }
-        match self.sent_ms.len() >= self.requests {
-            true => Err(self.sent_ms[0] + self.per_ms),
-            false => Ok(()),
+        let most = self.requests.saturating_sub(left).max(1);
+        match self.sent_ms.len().checked_sub(most) {
+            Some(over) => Err(self.sent_ms[over] + self.per_ms),
+            None => Ok(()),
         }
     }
 
@@ -71,7 +77,7 @@ mod tests {
             let (mut now, mut sent) = (0, Vec::new());
             for step in steps {
                 now += step;
-                match allowance.check(now) {
+                match allowance.check(now, 0) {
                     Ok(()) => {
                         allowance.take(now);
                         sent.push(now);
@@ -90,8 +96,27 @@ mod tests {
         let mut allowance = Allowance::new(10, 1_000);
         allowance.pause(500);
         allowance.pause(300);
-        assert_eq!(allowance.check(0), Err(500));
-        assert_eq!(allowance.check(500), Ok(()));
-        assert_eq!(allowance.check(100), Err(500), "set back");
+        assert_eq!(allowance.check(0, 0), Err(500));
+        assert_eq!(allowance.check(500, 0), Ok(()));
+        assert_eq!(allowance.check(100, 0), Err(500), "set back");
+    }
+
+    #[test]
+    fn who_can_wait_leaves_half_to_the_others() {
+        let mut allowance = Allowance::new(4, 1_000);
+        let left = allowance.half();
+        for at in [0, 10] {
+            assert_eq!(allowance.check(at, left), Ok(()));
+            allowance.take(at);
+        }
+        assert_eq!(allowance.check(20, left), Err(1_000));
+        for at in [20, 30] {
+            assert_eq!(allowance.check(at, 0), Ok(()));
+            allowance.take(at);
+        }
+        assert_eq!(allowance.check(40, left), Err(1_020), "until two of the four are over");
+        assert_eq!(allowance.check(40, 0), Err(1_000));
+        let mut single = Allowance::new(1, 1_000);
+        assert_eq!(single.check(0, single.half()), Ok(()));
     }
 }

@@ -86,11 +86,7 @@ impl Handover {
         resume: &HashMap<Arc<str>, Resume>,
     ) -> Result<(Self, Option<Cursor>), String> {
         let own = resume.get(partition);
-        let told = |e| format!("the state of {partition} cannot be read ({e})");
-        let text = own.and_then(|resume| resume.state.as_deref());
-        let state: Option<State> =
-            text.map(|text| serde_json::from_str(text).map_err(told)).transpose()?;
-        let (cursor, open) = state.map(|state| (state.cursor, state.seen)).unzip();
+        let (cursor, open) = state_of(partition, own)?.map(|s| (s.cursor, s.seen)).unzip();
         let seen = Kept::open(partition, seen, open, resume);
         let upto = own.map_or(0, |resume| resume.upto);
         let stated = cursor.clone().unwrap_or_default();
@@ -163,6 +159,17 @@ impl Handover {
             rejects: piece.rejects,
         });
     }
+}
+
+fn state_of(partition: &str, own: Option<&Resume>) -> Result<Option<State>, String> {
+    let told = |e| format!("the state of {partition} cannot be read ({e})");
+    let text = own.and_then(|resume| resume.state.as_deref());
+    text.map(|text| serde_json::from_str(text).map_err(told)).transpose()
+}
+
+/// Where a partition stands, as the lake has it.
+pub fn cursor_of(partition: &str, own: Option<&Resume>) -> Result<Option<Cursor>, String> {
+    Ok(state_of(partition, own)?.map(|state| state.cursor))
 }
 
 /// Of our own types, whose members are all text and numbers.

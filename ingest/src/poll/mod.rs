@@ -16,6 +16,7 @@ pub mod handover;
 pub(crate) mod kept;
 pub mod options;
 pub mod page;
+pub mod past;
 pub mod poller;
 pub mod probe;
 pub mod request;

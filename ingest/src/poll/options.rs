@@ -89,7 +89,7 @@ pub struct Resolved {
     base_url: String,
     settings: Values,
     /// Names of partitions with their value of the setting `each`.
-    partitions: Vec<(String, Option<String>)>,
+    pub(super) partitions: Vec<(String, Option<String>)>,
     defaults: Defaults,
 }
 

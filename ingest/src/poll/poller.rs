@@ -6,6 +6,7 @@
 //! and not before, so a crash between any two requests costs requests and nothing else.
 
 mod fetch;
+mod token;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -50,6 +51,8 @@ struct Reading {
 #[derive(Debug)]
 pub struct Poller {
     setup: Setup,
+    /// Where it ends; without it there is no end.
+    until_ms: Option<i64>,
     cursor: Cursor,
     handover: Handover,
     reading: Option<Reading>,
@@ -82,6 +85,7 @@ impl Poller {
         let is_prepared = setup.connector.prepare.is_none();
         Self {
             setup,
+            until_ms: None,
             cursor,
             handover,
             reading: None,
@@ -97,6 +101,11 @@ impl Poller {
             stated_ms: i64::MIN,
             stats: Stats::default(),
         }
+    }
+
+    /// Nothing from that time on is its to read.
+    pub fn end_at(&mut self, until_ms: i64) {
+        self.until_ms = Some(until_ms);
     }
 
     pub fn partition(&self) -> &Arc<str> {
@@ -130,7 +139,8 @@ impl Poller {
         self.caught_up_ms
     }
 
-    fn window(&self) -> Option<&WindowRule> {
+    /// By which windows of time it asks, if it does.
+    pub fn window_rule(&self) -> Option<&WindowRule> {
         match &self.setup.connector.cursor {
             CursorRule::Window(rule) => Some(rule),
             CursorRule::Token { .. } => None,
@@ -139,7 +149,7 @@ impl Poller {
 
     /// When it wants to ask; in the past: now.
     pub fn due_ms(&self) -> i64 {
-        let idle = match self.window() {
+        let idle = match self.window_rule() {
             Some(_) if self.reading.is_none() && self.is_prepared => {
                 self.first_ms.min(self.cursor.again_at_ms().unwrap_or(i64::MAX))
             }
@@ -163,7 +173,7 @@ impl Poller {
         if !std::mem::take(&mut self.is_new) {
             self.stats.gap_ms += lost_ms;
         }
-        if let Some(rule) = self.window().cloned()
+        if let Some(rule) = self.window_rule().cloned()
             && self.reading.is_none()
         {
             let Some(stretch) = self.choose(&rule, now_ms, oldest_ms) else {
@@ -207,7 +217,9 @@ impl Poller {
     }
 
     fn choose(&mut self, rule: &WindowRule, now_ms: i64, oldest_ms: i64) -> Option<Stretch> {
-        let first = || self.cursor.first(rule, now_ms, oldest_ms, self.halvings);
+        // What is asked for ends where the partition does.
+        let end_ms = self.until_ms.map_or(i64::MAX, |until_ms| until_ms + rule.settle_ms);
+        let first = || self.cursor.first(rule, now_ms.min(end_ms), oldest_ms, self.halvings);
         let first = if now_ms >= self.first_ms { first() } else { None };
         let again = self.cursor.again(rule, now_ms, oldest_ms, self.halvings);
         let chosen = if self.was_first { again.or(first) } else { first.or(again) };
@@ -225,7 +237,7 @@ impl Poller {
             None => self.cursor.token.as_deref(),
         };
         if let Some(reading) = &self.reading {
-            if let Some(rule) = self.window() {
+            if let Some(rule) = self.window_rule() {
                 values.insert("from".into(), rule.form.write(reading.stretch.from_ms));
                 values.insert("to".into(), rule.form.write(reading.stretch.to_ms));
             }
@@ -382,7 +394,7 @@ impl Poller {
         let Some(mut reading) = self.reading.take() else { return Vec::new() };
         if reading.pages == 0 {
             // By now the vendor's clock is known: what has not settled by it is not done.
-            if let (Pass::First, Some(rule)) = (reading.stretch.pass, self.window()) {
+            if let (Pass::First, Some(rule)) = (reading.stretch.pass, self.window_rule()) {
                 let settled = reading.began_ms.min(now_ms) - rule.settle_ms;
                 reading.upto_ms = reading.upto_ms.min(settled.max(self.cursor.done_ms));
             }
@@ -421,7 +433,7 @@ impl Poller {
         }
         self.cursor.finish(Stretch { to_ms: reading.upto_ms, ..reading.stretch });
         if reading.stretch.pass == Pass::First {
-            let Some(rule) = self.window() else { return };
+            let Some(rule) = self.window_rule() else { return };
             // While it is behind the next window follows at once.
             let is_behind = self.cursor.done_ms + rule.form.granule_ms() + 1_000
                 < reading.began_ms - rule.settle_ms;
@@ -431,25 +443,6 @@ impl Poller {
             }
             self.due_ms = self.due_ms.max(now_ms);
         }
-    }
-
-    fn token_page(&mut self, mut page: Page, now_ms: i64, seen_ms: i64) -> Vec<Emission> {
-        let connector = Arc::clone(&self.setup.connector);
-        let moved = page.next.is_some() && page.next != self.cursor.token;
-        let is_more = moved && page.more.unwrap_or(page.count >= connector.limit as usize);
-        let fresh = self.fresh(page.records, None);
-        if let Some(next) = page.next.take() {
-            self.cursor.token = Some(next);
-        }
-        if !is_more {
-            // Without a token yet, the time is what the next request begins with.
-            if self.cursor.token.is_some() {
-                self.cursor.done_ms = self.cursor.done_ms.max(now_ms);
-            }
-            self.due_ms = now_ms + connector.every_ms;
-            self.caught_up_ms = Some(now_ms);
-        }
-        self.hand_over(fresh, now_ms, seen_ms, true)
     }
 
     /// Those that were not handed over before.

@@ -49,6 +49,8 @@ pub struct Session {
     connector: Arc<Connector>,
     auth: Auth,
     allowance: Arc<Mutex<Allowance>>,
+    /// Requests of the allowance that it leaves to others.
+    left: usize,
     pollers: Vec<Poller>,
     /// Which of them wait for an answer.
     in_flight: Vec<bool>,
@@ -88,6 +90,7 @@ impl Session {
             connector,
             auth,
             allowance,
+            left: 0,
             in_flight: vec![false; pollers.len()],
             pollers,
             turn: 0,
@@ -98,6 +101,12 @@ impl Session {
             knows_clock: false,
             chance: Chance::new(seed),
         })
+    }
+
+    /// It reads the past, which ends there: half of the allowance is left to others of the credential.
+    pub fn end_at(&mut self, until_ms: i64) {
+        self.left = self.allowance.lock().half();
+        self.pollers.iter_mut().for_each(|poller| poller.end_at(until_ms));
     }
 
     pub fn pollers(&self) -> &[Poller] {
@@ -131,7 +140,7 @@ impl Session {
             }
             Err(words) => return self.hold_all(now_ms, now_ms + REFUSED_MS, &words),
         }
-        if let Err(until) = self.allowance.lock().check(now_ms) {
+        if let Err(until) = self.allowance.lock().check(now_ms, self.left) {
             return Step::Wait(until);
         }
         for offset in 0..self.pollers.len() {

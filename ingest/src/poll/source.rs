@@ -16,6 +16,7 @@ use super::client::Client;
 use super::gauges::Gauges;
 use super::handover::Emission;
 use super::options::{PollOptions, Resolved};
+use super::past::Past;
 use super::request::{Lost, Reply};
 use super::seen::Id;
 use super::session::{Session, Step, Ticket};
@@ -33,16 +34,18 @@ const SLEEP_MAX: Duration = Duration::from_secs(30);
 /// Asks a vendor.
 #[derive(Debug)]
 pub struct PollSource {
-    options: PollOptions,
+    pub(super) options: PollOptions,
     log_type: LogType,
-    resolved: Resolved,
+    pub(super) resolved: Resolved,
+    /// It reads a stretch of the past instead of what comes.
+    pub(super) past: Option<Past>,
 }
 
 impl PollSource {
     pub fn new(name: &str, log_type: &str, options: PollOptions) -> Result<Self, SourceError> {
         let refuse = |words: String| SourceError::new(name, ErrorKind::Config, words);
         let resolved = options.resolve().map_err(refuse)?;
-        Ok(Self { options, log_type: log_type.into(), resolved })
+        Ok(Self { options, log_type: log_type.into(), resolved, past: None })
     }
 
     /// As it begins to read the newest events, whatever was read before.
@@ -102,8 +105,15 @@ impl Source for PollSource {
         let failed = |words: String| SourceError::new(&context.name, ErrorKind::Config, words);
         let client = self.client().map_err(failed)?;
         let position = |words: String| SourceError::new(&context.name, ErrorKind::Position, words);
-        let back_ms = self.resolved.backfill_ms(&self.options);
-        let session = self.session(&context.resume, now_ms(), back_ms).map_err(position)?;
+        let began_ms = now_ms();
+        let back_ms = match &self.past {
+            Some(past) => began_ms - past.stretch.from_ms,
+            None => self.resolved.backfill_ms(&self.options),
+        };
+        let mut session = self.session(&context.resume, began_ms, back_ms).map_err(position)?;
+        if let Some(past) = &self.past {
+            session.end_at(past.stretch.to_ms);
+        }
         let meter = Meter::new(&context.name);
         let worker = Worker {
             name: context.name.clone(),
@@ -113,7 +123,8 @@ impl Source for PollSource {
             client,
             at_once: self.options.requests_at_once_max.max(1),
             until_end: self.options.until_end,
-            began_ms: now_ms(),
+            began_ms,
+            past: self.past,
             under_way: FuturesUnordered::new(),
             frames: Frames::default(),
             meter: meter.clone(),
@@ -137,6 +148,7 @@ struct Worker {
     at_once: usize,
     until_end: bool,
     began_ms: i64,
+    past: Option<Past>,
     under_way: FuturesUnordered<BoxFuture<'static, Answer>>,
     frames: Frames,
     meter: Meter,
@@ -160,7 +172,7 @@ impl Worker {
                 Some(Step::Wait(until_ms)) => until_ms,
                 None => i64::MAX,
             };
-            self.gauges.tell(&self.session, now_ms);
+            self.tell(now_ms);
             let wait_ms = u64::try_from(until_ms.saturating_sub(now_ms)).unwrap_or(0).max(1);
             let wait = Duration::from_millis(wait_ms).min(SLEEP_MAX);
             tokio::select! {
@@ -179,10 +191,17 @@ impl Worker {
         self.under_way.clear();
         let rest = self.session.last_words(now_ms());
         self.emit(&emitter, rest).await?;
-        self.gauges.tell(&self.session, now_ms());
+        self.tell(now_ms());
         drop(emitter);
         last_words(&mut self.finished, |_| {}).await;
         Ok(())
+    }
+
+    fn tell(&mut self, now_ms: i64) {
+        self.gauges.tell(&self.session, now_ms);
+        if let Some(Past { stretch, standing }) = &self.past {
+            standing.tell(&self.session, stretch.to_ms);
+        }
     }
 
     fn is_at_end(&self) -> bool {

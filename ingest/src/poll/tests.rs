@@ -5,6 +5,7 @@ mod configured;
 mod drive;
 mod edges;
 mod faults;
+mod past;
 mod vendors;
 mod wire;
 mod world;

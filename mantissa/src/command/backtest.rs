@@ -89,7 +89,7 @@ fn load(texts: &[files::TextFile], config: &Config) -> anyhow::Result<RuleSet> {
 }
 
 /// `2026-03-17`, midnight UTC, or RFC 3339.
-fn time(option: &str, text: &str) -> anyhow::Result<Timestamp> {
+pub(super) fn time(option: &str, text: &str) -> anyhow::Result<Timestamp> {
     let at = match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
         Ok(date) => date.and_time(NaiveTime::MIN).and_utc(),
         Err(_) => DateTime::parse_from_rfc3339(text)

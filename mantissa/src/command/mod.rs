@@ -1,6 +1,7 @@
 //! What each command does, one file each.
 
 mod alerts;
+mod backfill;
 mod backtest;
 mod check;
 mod deadletters;
@@ -37,6 +38,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::DetectType(args) => detect_type::run(&args),
         Command::Rules(args) => rules::run(args),
         Command::Query(args) => query::run(&args),
+        Command::Backfill(args) => backfill::run(&args),
         Command::Backtest(args) => backtest::run(&args),
         Command::Sources(args) => sources::run(&args),
         Command::Lake(args) => lake::run(args),

@@ -23,6 +23,7 @@ pub fn run(args: &Run) -> anyhow::Result<ExitCode> {
         }
     }
     plan.tells_health = true;
+    plan.backfills = Some(plan.sources.clone());
     let outcome = super::block_on(run::run(plan, Stop::Signals))?;
     report::note(&format!("\n{}\n", super::ingest::summary(&outcome)));
     Ok(ExitCode::SUCCESS)

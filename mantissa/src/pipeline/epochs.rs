@@ -11,7 +11,8 @@ use sink::lake::{Committed, Kind, Lake, Part, StateChange};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::{Shared, Tally, Workers};
+use super::worker::is_past;
+use super::{Shared, States, Tally, Workers};
 use crate::report;
 
 /// When an epoch ends and whom to tell.
@@ -23,6 +24,8 @@ pub struct Epochs {
     pub epoch_bytes_max: usize,
     /// By source name: where finished spans go.
     pub finished: HashMap<Arc<str>, FinishedSender>,
+    /// Where the sources that others look at stand.
+    pub states: States,
     /// The tally so far, for progress; written after each commit.
     pub tally: watch::Sender<Tally>,
     /// Whether the last attempt to commit failed, and why: for `/readyz`.
@@ -129,20 +132,22 @@ struct Settings {
     epoch_max: Duration,
     epoch_bytes_max: usize,
     finished: HashMap<Arc<str>, FinishedSender>,
+    states: States,
     tally: watch::Sender<Tally>,
     trouble: watch::Sender<Option<String>>,
 }
 
 impl Open {
     fn new(epochs: Epochs) -> Self {
-        let Epochs { lake, epoch_max, epoch_bytes_max, finished, tally, trouble, .. } = epochs;
+        let Epochs { lake, epoch_max, epoch_bytes_max, finished, states, tally, trouble, .. } =
+            epochs;
         Self {
             lake: Some(lake),
             commit: None,
             pending: Tally::default(),
             began: None,
             huge: Huge::None,
-            epochs: Settings { epoch_max, epoch_bytes_max, finished, tally, trouble },
+            epochs: Settings { epoch_max, epoch_bytes_max, finished, states, tally, trouble },
         }
     }
 
@@ -195,7 +200,9 @@ impl Open {
         envelope: Envelope,
     ) -> anyhow::Result<()> {
         self.began.get_or_insert_with(Instant::now);
-        shared.correlations.begun(&envelope.batch.span);
+        if !is_past(&envelope.batch) {
+            shared.correlations.begun(&envelope.batch.span);
+        }
         workers.dispatch(envelope).await
     }
 
@@ -268,6 +275,7 @@ impl Open {
         self.pending.lake_bytes += committed.files.iter().map(|f| f.bytes).sum::<u64>();
         self.epochs.tally.send_replace(self.pending.clone());
         for span in committed.spans {
+            self.epochs.states.committed(&span);
             if let Some(source) = self.epochs.finished.get(&span.key.source) {
                 source.finish(span);
             }

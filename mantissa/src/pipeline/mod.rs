@@ -14,6 +14,7 @@ mod epochs;
 mod in_order;
 mod seen;
 mod spare;
+mod states;
 mod stream;
 mod worker;
 
@@ -23,6 +24,7 @@ pub use detection::{Compiled, Detection};
 pub use epochs::{Epochs, drive};
 pub use seen::{Arrival, Seen};
 pub use spare::Spare;
+pub use states::States;
 pub use stream::{Origin, Stream, Verdict};
 pub(crate) use worker::alert;
 pub use worker::{AlertSink, Shared, Workers};

@@ -74,6 +74,12 @@ impl Shared {
     }
 }
 
+/// Whether it is filled in behind the back of what comes now: its events are filed where their time says, they
+/// are no sign of life of their source, and correlations, whose windows are long over, do not take them.
+pub(super) fn is_past(batch: &Batch) -> bool {
+    *batch.span.key.source == *crate::backfill::NAME
+}
+
 enum Job {
     Batch(Envelope),
     Cut(oneshot::Sender<Part>),
@@ -228,7 +234,7 @@ impl Worker {
                 }
             }
         }
-        if outcome.stored + outcome.duplicates > 0 {
+        if outcome.stored + outcome.duplicates > 0 && !is_past(batch) {
             self.shared.seen.arrived(&batch.span.key.source, batch.received_at, self.newest);
         }
         for reject in &batch.rejects {
@@ -268,7 +274,7 @@ impl Worker {
             at: record.at,
             index: record.index,
             now: batch.received_at,
-            late_after_ns: shared.late_after_ns,
+            late_after_ns: if is_past(batch) { i64::MAX } else { shared.late_after_ns },
         };
         let mut seen = |uid| shared.window.seen(uid, batch.received_at);
         let mut stored = None;
@@ -299,6 +305,10 @@ impl Worker {
     /// counts as done.
     fn correlate(&mut self, batch: &Batch) -> anyhow::Result<()> {
         let Self { shared, streams, newest, .. } = self;
+        if is_past(batch) {
+            streams.values_mut().for_each(|stream| stream.observations.clear());
+            return Ok(());
+        }
         let Some(stream) = streams.get_mut(&batch.log_type) else {
             return shared.correlations.batch(shared, &batch.span, *newest, &[], &[]);
         };

@@ -121,6 +121,7 @@ pub fn describe() {
         ("mantissa_dead_letters_total", "Records that could not be stored as events."),
         ("mantissa_epochs_total", "Epochs committed."),
         ("mantissa_commit_failures_total", "Attempts to commit an epoch that failed."),
+        ("mantissa_backfill_records_total", "Records of the past that were got, by result."),
         ("mantissa_rule_reloads_total", "Times the rules were read again, by result."),
         ("mantissa_correlation_events_total", "Events that took part in a correlation, by rule."),
         (

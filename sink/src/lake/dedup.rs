@@ -64,6 +64,14 @@ impl Window {
         seen
     }
 
+    /// Whether the identity is in the window, which stays as it is.
+    pub fn contains(&self, uid: Uid, now: Timestamp) -> bool {
+        let before = now.0.div_euclid(SECOND_NS) - self.seconds;
+        let mut shard = self.shard(uid).lock();
+        shard.expire(before);
+        shard.table.find(hash(&uid), |&n| shard.at(n).uid == uid).is_some()
+    }
+
     /// Takes an identity out again: its row was not stored after all.
     pub fn forget(&self, uid: Uid) {
         self.shard(uid).lock().forget(uid);
@@ -114,6 +122,11 @@ impl Shard {
         (false, full)
     }
 
+    /// The entry of a number.
+    fn at(&self, number: u32) -> &Entry {
+        &self.ring[number.wrapping_sub(self.first) as usize]
+    }
+
     fn expire(&mut self, before: i64) {
         while self.ring.front().is_some_and(|e| i64::from(e.at) < before) {
             self.pop();
@@ -156,6 +169,10 @@ mod tests {
 
     #[test]
     fn remembers_for_its_time() {
+        let window = Window::new(1, 1_000);
+        assert!(!window.contains(uid(1), second(0)));
+        assert!(!window.seen(uid(1), second(0)));
+        assert!(window.contains(uid(1), second(3_600)) && !window.contains(uid(1), second(3_601)));
         let window = Window::new(1, 1_000);
         assert!(!window.seen(uid(1), second(0)));
         assert!(window.seen(uid(1), second(3_600)), "seen again does not prolong");

@@ -14,6 +14,7 @@ pub mod dead_letters;
 pub mod dedup;
 mod encode;
 pub mod error;
+pub mod identities;
 #[allow(clippy::module_inception)]
 mod lake;
 pub mod layout;
