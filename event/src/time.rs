@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
-/// Nanoseconds in an hour, the grain of the lake's partitions.
+/// Nanoseconds in a second.
 pub const SECOND_NS: i64 = 1_000_000_000;
-/// Nanoseconds.
+/// Nanoseconds in an hour, the grain of the lake's partitions.
 pub const HOUR_NS: i64 = 3_600 * 1_000_000_000;
 
 impl Timestamp {

@@ -6,6 +6,7 @@
 //! Everything is computed from the rules, the log types and the times it is given; what is said about
 //! it goes out through [`source`], as events. This module must not read a clock or send anything.
 
+pub mod silence;
 pub mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,8 @@ use detect::{Engine, Rule, RuleSet};
 use event::{FieldsBuilder, Timestamp, Uid};
 use normalize::Catalog;
 use serde_json::{Map, Value, json};
+
+use silence::Hush;
 
 /// Why a rule does not see, or not all. The names are those of metrics and events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -289,17 +292,48 @@ fn members(value: Value) -> Map<String, Value> {
     }
 }
 
+/// A source is silent that is expected to speak.
+const SILENT: &str = "source.silent";
+const SPEAKING: &str = "source.speaking";
+
+/// What is to be said: subject, identity and record, without its id.
+pub type Said = (String, Uid, Map<String, Value>);
+
+/// That a source has fallen silent; again only when it has spoken meanwhile.
+pub fn hush(hush: &Hush, log_type: &str, now: Timestamp) -> Said {
+    let Hush { source, heard, .. } = hush;
+    let since = heard.map(|heard| heard.to_string());
+    let subject = format!("{SILENT}/unusual/{source}");
+    let uid = Uid::of("silence", &[source.as_bytes(), since.as_deref().unwrap_or("").as_bytes()]);
+    let told = since.as_deref().unwrap_or("the start");
+    let record = json!({
+        "time": now.to_string(),
+        "event": SILENT,
+        "reason": "unusual",
+        "log_type": log_type,
+        "source": source,
+        "since": since,
+        "message": format!(
+            "nothing has come from the source {source} since {told}, although it spoke at these hours of the weeks before"
+        ),
+    });
+    (subject, uid, members(record))
+}
+
 /// The record that says that something holds no longer, without its id.
 pub fn over(subject: &str, now: Timestamp) -> Map<String, Value> {
     let mut parts = subject.splitn(3, '/');
     let (kind, reason) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let log_type = parts.next().unwrap_or_default();
+    let about = parts.next().unwrap_or_default();
+    let is_source = kind == SILENT;
+    let event = if is_source { SPEAKING } else { "rules.seeing" };
     members(json!({
         "time": now.to_string(),
-        "event": "rules.seeing",
+        "event": event,
         "reason": reason,
-        "log_type": log_type,
-        "message": format!("over: {kind} for {log_type}, {reason}"),
+        "log_type": (!is_source).then_some(about),
+        "source": is_source.then_some(about),
+        "message": format!("over: {kind} for {about}, {reason}"),
     }))
 }
 

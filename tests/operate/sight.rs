@@ -99,3 +99,64 @@ fn a_source_that_falls_silent_blinds_its_rules() {
     let over = "select count(*) as n from mantissa_health where action = 'rules.seeing'";
     assert_eq!(number(&site.lake(), over), 1);
 }
+
+/// Gives the process what it would have learned in weeks, and a silence that is nearly long enough.
+fn teach(site: &Site) {
+    let heard = chrono::Utc::now() - chrono::Duration::minutes(61);
+    let habit = serde_json::json!({
+        "weeks": vec![[12, 12, 11]; 168],
+        "heard": heard.timestamp_nanos_opt().unwrap(),
+        "missed": 11.995,
+    });
+    let memory = serde_json::json!({"habits": {"tail": habit}});
+    let options = sink::lake::LakeOptions {
+        url: site.lake().to_str().unwrap().to_owned(),
+        ..Default::default()
+    };
+    let commit = async {
+        let (mut lake, recovered) = sink::lake::Lake::open(&options).await.unwrap();
+        let key = event::PartitionKey { source: "_health".into(), partition: "rules".into() };
+        let after = recovered.positions[&key].upto;
+        let state = Some(memory.to_string().into());
+        let span = event::Span { key, after, upto: after + 1, state };
+        let (received, stored, duplicates, dead, dropped) = (0, 0, 0, 0, 0);
+        let span = sink::lake::SpanOutcome { span, received, stored, duplicates, dead, dropped };
+        let part = sink::lake::Part { spans: vec![span], ..Default::default() };
+        lake.commit(vec![part]).await.unwrap();
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(commit);
+}
+
+#[test]
+fn a_source_that_is_silent_when_it_uses_to_speak_is_told_once_and_when_it_is_over() {
+    const RATIO: &str = "mantissa_source_silence_ratio{source=\"tail\"}";
+    let mut site = site(0);
+    site.start();
+    site.append(&[cloudtrail("1", "Other")]);
+    site.wait("an event", |site| site.metric("mantissa_events_stored_total") >= 1.0);
+    site.wait("nothing unusual", |site| site.metric(RATIO) == 0.0);
+    site.stop();
+    assert!(told(&site, "source.silent").is_empty(), "it has not learned anything");
+
+    teach(&site);
+    site.start();
+    site.wait("the alert", |site| !told(site, "source.silent").is_empty());
+    let said = told(&site, "source.silent").remove(0);
+    assert!(said.contains("nothing has come from the source tail since 20"), "{said}");
+    site.wait("the ratio", |site| site.metric(RATIO) >= 1.0);
+    assert!(site.metric("mantissa_source_silence_seconds{source=\"tail\"}") > 3_600.0);
+    // Over a restart it goes on, and is not told again.
+    site.stop();
+    site.start();
+    site.wait("the ratio again", |site| site.metric(RATIO) >= 1.0);
+    site.append(&[cloudtrail("2", "Other")]);
+    site.wait("the end", |site| site.metric(RATIO) == 0.0);
+    let over = "select count(*) as n from mantissa_health where action = 'source.speaking'";
+    site.wait("that it is told", |site| number(&site.lake(), over) == 1);
+    site.stop();
+    assert_eq!(told(&site, "source.silent").len(), 1);
+    let named = "select count(*) as n from mantissa_health where action = 'source.silent' \
+                 and source_name = 'tail' and target_name = 'aws.cloudtrail'";
+    assert_eq!(number(&site.lake(), named), 1);
+    site.ok(&["lake", "verify", "--deep"]);
+}

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
-use super::{Reach, Reason, Silent, over};
+use super::silence::{Habits, Hush};
+use super::{Reach, Reason, Said, Silent, hush, over};
 use crate::pipeline::{Seen, now};
 
 /// The name of the source; no configured source can have it.
@@ -97,6 +98,26 @@ impl Sight {
         heard
     }
 
+    fn log_type(&self, source: &str) -> &str {
+        self.sources.get(source).map_or("", String::as_str)
+    }
+
+    /// Compares what arrives with what the sources are used to, and shows it in the metrics.
+    fn look(&self, habits: &mut Habits, at: Timestamp) -> Vec<Hush> {
+        let seen: BTreeMap<Arc<str>, Timestamp> =
+            self.seen.all().into_iter().map(|(source, a)| (source, a.arrived_at)).collect();
+        let hushes = habits.look(at, self.sources.keys(), |source| seen.get(source).copied());
+        for hush in &hushes {
+            let labels = [("source", hush.source.clone())];
+            metrics::gauge!("mantissa_source_silence_ratio", &labels).set(hush.ratio);
+            if let Some(heard) = hush.heard {
+                let seconds = at.0.saturating_sub(heard.0).max(0) as f64 / 1e9;
+                metrics::gauge!("mantissa_source_silence_seconds", &labels).set(seconds);
+            }
+        }
+        hushes
+    }
+
     /// Shows how the rules see to the console and in the metrics.
     fn publish(&self, silent: &Silent) {
         let sights = self.reach.load().sights(silent);
@@ -122,6 +143,11 @@ impl Sight {
 /// Says what the numbers mean.
 pub fn describe() {
     use metrics::describe_gauge;
+    describe_gauge!(
+        "mantissa_source_silence_ratio",
+        "How unusual it is that nothing arrives from a source; from 1 on it is told."
+    );
+    describe_gauge!("mantissa_source_silence_seconds", "Since when nothing arrives from a source.");
     describe_gauge!("mantissa_rules_loaded", "Rules that run.");
     describe_gauge!("mantissa_rules_dead", "Rules that can never match, by reason.");
     describe_gauge!("mantissa_rules_blind", "Rules that do not see what they ask for, by reason.");
@@ -137,6 +163,8 @@ struct Memory {
     /// By subject: the identity of what was last said.
     said: BTreeMap<String, Uid>,
     heard: LastHeard,
+    /// What every source is used to.
+    habits: Habits,
 }
 
 /// See the module's documentation.
@@ -191,8 +219,17 @@ impl Source for HealthSource {
                 false => Silent::default(),
             };
             self.sight.publish(&silent);
+            let at = now();
             let findings = self.sight.reach.load().findings(&silent);
-            if teller.tell(&self.sight, &findings, judges, &emitter).await.is_err() {
+            let mut findings: Vec<Said> =
+                findings.iter().map(|f| (f.subject(), f.uid(), f.record(at))).collect();
+            if !self.is_finite {
+                let hushes = self.sight.look(&mut teller.memory.habits, at);
+                let unusual = hushes.iter().filter(|hush| hush.is_unusual());
+                let told = unusual.filter(|_| judges);
+                findings.extend(told.map(|h| hush(h, self.sight.log_type(&h.source), at)));
+            }
+            if teller.tell(&self.sight, findings, judges, &emitter).await.is_err() {
                 return Ok(teller.summary);
             }
             if self.is_finite {
@@ -224,17 +261,16 @@ impl Teller {
     async fn tell(
         &mut self,
         sight: &Sight,
-        findings: &[super::Finding],
+        findings: Vec<Said>,
         judges: bool,
         emitter: &Emitter,
     ) -> Result<(), ingest::emitter::Closed> {
         let at = now();
         let mut records = Vec::new();
         let mut said = BTreeMap::new();
-        for finding in findings {
-            let (subject, uid) = (finding.subject(), finding.uid());
+        for (subject, uid, record) in findings {
             if self.memory.said.get(&subject) != Some(&uid) {
-                records.push((uid, finding.record(at)));
+                records.push((uid, record));
             }
             said.insert(subject, uid);
         }
@@ -243,7 +279,7 @@ impl Teller {
             if said.contains_key(subject) {
                 continue;
             }
-            if !judges && subject.contains(&silence) {
+            if !judges && (subject.contains(&silence) || subject.starts_with(super::SILENT)) {
                 said.insert(subject.clone(), *before);
             } else {
                 records.push((*before, over(subject, at)));
