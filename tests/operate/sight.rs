@@ -132,8 +132,13 @@ fn a_source_that_is_silent_when_it_uses_to_speak_is_told_once_and_when_it_is_ove
     const RATIO: &str = "mantissa_source_silence_ratio{source=\"tail\"}";
     let mut site = site(0);
     site.start();
-    site.append(&[cloudtrail("1", "Other")]);
+    let two_hours_ago = chrono::Utc::now() - chrono::Duration::hours(2);
+    let time = two_hours_ago.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    site.append(&[cloudtrail("1", "Other").replace("2026-11-20T10:15:00Z", &time)]);
     site.wait("an event", |site| site.metric("mantissa_events_stored_total") >= 1.0);
+    let late = |le: &str| format!("mantissa_event_lateness_total{{source=\"tail\",le=\"{le}\"}}");
+    site.wait("how late it came", |site| site.metric(&late("+Inf")) == 1.0);
+    assert_eq!((site.metric(&late("3600")), site.metric(&late("21600"))), (0.0, 1.0));
     site.wait("nothing unusual", |site| site.metric(RATIO) == 0.0);
     site.stop();
     assert!(told(&site, "source.silent").is_empty(), "it has not learned anything");

@@ -28,7 +28,10 @@ fn describe() {
         describe_counter!(name, meaning);
     }
     for (name, meaning) in [
-        ("mantissa_poll_lag_seconds", "Age of the newest moment that was read."),
+        (
+            "mantissa_poll_lag_seconds",
+            "Age of the newest moment that was read; of a backfill, what it has yet to read.",
+        ),
         ("mantissa_poll_last_success_timestamp_seconds", "When a request last succeeded."),
         ("mantissa_poll_last_event_timestamp_seconds", "The newest time of an event."),
         ("mantissa_poll_clock_skew_seconds", "The vendor's clock minus this one."),
@@ -87,18 +90,18 @@ impl Gauges {
         }
     }
 
-    /// Tells what has changed.
-    pub fn tell(&mut self, session: &Session, now_ms: i64) {
+    /// Tells what has changed. There is something to be read up to `end_ms`.
+    pub fn tell(&mut self, session: &Session, end_ms: i64) {
         self.skew.set(session.skew_ms().unwrap_or(0) as f64 / 1_000.0);
         for (part, poller) in self.parts.iter_mut().zip(session.pollers()) {
-            part.tell(poller, now_ms, &self.meter);
+            part.tell(poller, end_ms, &self.meter);
         }
         self.meter.up(session.pollers().iter().all(|poller| poller.stats.trouble.is_none()));
     }
 }
 
 impl Part {
-    fn tell(&mut self, poller: &Poller, now_ms: i64, meter: &Meter) {
+    fn tell(&mut self, poller: &Poller, end_ms: i64, meter: &Meter) {
         let (stats, told) = (&poller.stats, &self.told);
         self.requests.increment(stats.requests - told.requests);
         self.limited.increment(stats.limited - told.limited);
@@ -108,7 +111,7 @@ impl Part {
         for _ in told.failures..stats.failures {
             meter.error();
         }
-        self.lag.set((now_ms - poller.cursor().done_ms) as f64 / 1_000.0);
+        self.lag.set((end_ms - poller.cursor().done_ms).max(0) as f64 / 1_000.0);
         self.seen.set(poller.seen().len() as f64);
         for (gauge, ms) in
             [(&self.last_success, stats.last_success_ms), (&self.last_event, stats.last_event_ms)]

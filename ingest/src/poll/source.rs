@@ -198,7 +198,9 @@ impl Worker {
     }
 
     fn tell(&mut self, now_ms: i64) {
-        self.gauges.tell(&self.session, now_ms);
+        // What the past has yet to be read of it ends where it ends.
+        let end_ms = self.past.as_ref().map_or(now_ms, |past| past.stretch.to_ms);
+        self.gauges.tell(&self.session, end_ms);
         if let Some(Past { stretch, standing }) = &self.past {
             standing.tell(&self.session, stretch.to_ms);
         }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use event::Timestamp;
 use parking_lot::Mutex;
 
+use super::lateness::Lateness;
+
 /// The last that arrived from a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
@@ -27,26 +29,38 @@ impl Arrival {
 
 /// By source.
 #[derive(Debug, Default)]
-pub struct Seen(Mutex<BTreeMap<Arc<str>, Arrival>>);
+pub struct Seen(Mutex<BTreeMap<Arc<str>, (Arrival, Lateness)>>);
 
 impl Seen {
-    /// Events arrived. `newest` is the latest of their times.
-    pub fn arrived(&self, source: &Arc<str>, at: Timestamp, newest: Timestamp) {
+    /// Events arrived. `newest` is the latest of their times, `lateness` of those that are new.
+    pub fn arrived(
+        &self,
+        source: &Arc<str>,
+        at: Timestamp,
+        newest: Timestamp,
+        lateness: &Lateness,
+    ) {
         let mut seen = self.0.lock();
         match seen.get_mut(source) {
-            Some(arrival) => {
+            Some((arrival, all)) => {
+                all.join(lateness);
                 arrival.arrived_at = arrival.arrived_at.max(at);
                 arrival.newest_event = arrival.newest_event.max(newest);
             }
             None => {
                 let arrival = Arrival { arrived_at: at, newest_event: newest };
-                seen.insert(Arc::clone(source), arrival);
+                seen.insert(Arc::clone(source), (arrival, *lateness));
             }
         }
     }
 
     /// Everything that was seen so far.
     pub fn all(&self) -> Vec<(Arc<str>, Arrival)> {
-        self.0.lock().iter().map(|(source, arrival)| (Arc::clone(source), *arrival)).collect()
+        self.0.lock().iter().map(|(source, (arrival, _))| (Arc::clone(source), *arrival)).collect()
+    }
+
+    /// How late the events of every source came.
+    pub fn lateness(&self) -> Vec<(Arc<str>, Lateness)> {
+        self.0.lock().iter().map(|(source, (_, late))| (Arc::clone(source), *late)).collect()
     }
 }

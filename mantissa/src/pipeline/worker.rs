@@ -17,11 +17,11 @@ use normalize::{Mapped, Reject};
 use sink::lake::{Part, SpanOutcome, Window};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Seen;
 use super::correlations::Correlations;
 use super::detection::Detection;
 use super::spare::Spare;
 use super::stream::{Origin, Stream, Verdict};
+use super::{Lateness, Seen};
 
 /// Batches waiting in a worker's queue; what they hold is bounded by the emitter's byte permits.
 const QUEUE_BATCHES: usize = 4;
@@ -213,6 +213,7 @@ impl Worker {
     fn batch(&mut self, batch: &Batch) -> anyhow::Result<()> {
         self.follow_reload();
         self.newest = Timestamp(i64::MIN);
+        let mut lateness = Lateness::default();
         let mut outcome = SpanOutcome {
             span: batch.span.clone(),
             received: batch.received(),
@@ -226,6 +227,7 @@ impl Worker {
                 Ok(Verdict::Stored(mapped)) => {
                     outcome.stored += 1;
                     self.newest = self.newest.max(mapped.event_time);
+                    lateness.add(batch.received_at.0.saturating_sub(mapped.event_time.0));
                 }
                 Ok(Verdict::Duplicate) => outcome.duplicates += 1,
                 Err(reject) => {
@@ -235,7 +237,8 @@ impl Worker {
             }
         }
         if outcome.stored + outcome.duplicates > 0 && !is_past(batch) {
-            self.shared.seen.arrived(&batch.span.key.source, batch.received_at, self.newest);
+            let source = &batch.span.key.source;
+            self.shared.seen.arrived(source, batch.received_at, self.newest, &lateness);
         }
         for reject in &batch.rejects {
             outcome.dead += 1;

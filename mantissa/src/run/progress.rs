@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use console::Metrics;
 use tokio::sync::watch;
 
-use crate::pipeline::{Shared, Tally};
+use crate::pipeline::{BOUNDS_S, Lateness, Shared, Tally};
 use crate::report;
 
 /// Runs until it is aborted. `metrics` is where the sources count what they have yet to read.
@@ -26,6 +26,7 @@ pub async fn show(shared: Arc<Shared>, tally: watch::Receiver<Tally>, metrics: O
         last = (now, records);
         let tally = tally.borrow().clone();
         let delay_s = gauges(&shared, &tally);
+        let lateness = count_late(&shared);
         if terminal {
             report::status(&line(&View {
                 records,
@@ -35,11 +36,19 @@ pub async fn show(shared: Arc<Shared>, tally: watch::Receiver<Tally>, metrics: O
                 lake_bytes: tally.lake_bytes,
                 open_bytes: shared.buffered_bytes.load(Ordering::Relaxed) as u64,
                 delay_s,
+                within_s: lateness.bound_s(PERCENT),
+                vendors_s: most(metrics.as_ref(), "mantissa_poll_lag_seconds"),
                 messages_left: left(metrics.as_ref(), "mantissa_source_lag_messages"),
                 bytes_left: left(metrics.as_ref(), "mantissa_source_lag_bytes"),
             }));
         }
     }
+}
+
+/// The largest sample of a family.
+fn most(metrics: Option<&Metrics>, family: &str) -> u64 {
+    let samples = metrics.map(|metrics| metrics.samples(family)).unwrap_or_default();
+    samples.iter().map(|sample| sample.value as u64).max().unwrap_or(0)
 }
 
 /// What the sources have yet to read, together.
@@ -48,7 +57,14 @@ fn left(metrics: Option<&Metrics>, family: &str) -> u64 {
     samples.iter().map(|sample| sample.value as u64).sum()
 }
 
+/// What the line says of how late events come.
+const PERCENT: u64 = 95;
+
+/// Less is the usual distance to a vendor, whose events have to settle.
+const VENDORS_S_MIN: u64 = 2 * 3_600;
+
 /// What the line shows.
+#[derive(Default)]
 struct View {
     records: u64,
     rate: f64,
@@ -58,6 +74,10 @@ struct View {
     open_bytes: u64,
     /// How old the newest event was when it arrived, of the source that is most behind.
     delay_s: Option<u64>,
+    /// Within which so many percent of the events came.
+    within_s: Option<u64>,
+    /// How much time of the vendor that is most behind is yet to be read.
+    vendors_s: u64,
     messages_left: u64,
     bytes_left: u64,
 }
@@ -74,6 +94,12 @@ fn line(view: &View) -> String {
     );
     if let Some(delay_s) = view.delay_s {
         text.push_str(&format!(", {} behind", report::span(delay_s)));
+    }
+    if let Some(within_s) = view.within_s {
+        text.push_str(&format!(", {PERCENT} % came within {}", report::span(within_s)));
+    }
+    if view.vendors_s >= VENDORS_S_MIN {
+        text.push_str(&format!(", {} of a vendor's time to read", report::span(view.vendors_s)));
     }
     let messages = report::plural(view.messages_left, "message", "messages");
     match (view.messages_left, view.bytes_left) {
@@ -107,6 +133,20 @@ fn gauges(shared: &Shared, tally: &Tally) -> Option<u64> {
     most
 }
 
+/// Counts how late the events of every source came, for each bound those within it; of all sources together.
+fn count_late(shared: &Shared) -> Lateness {
+    let mut all = Lateness::default();
+    for (source, lateness) in shared.seen.lateness() {
+        let bounds = BOUNDS_S.iter().map(u64::to_string).chain(["+Inf".to_owned()]);
+        for (bound, count) in bounds.zip(lateness.within()) {
+            let labels = [("source", source.to_string()), ("le", bound)];
+            metrics::counter!("mantissa_event_lateness_total", &labels).absolute(count);
+        }
+        all.join(&lateness);
+    }
+    all
+}
+
 /// Says what the numbers of the pipeline mean, and begins those at zero that otherwise first show
 /// when something has gone wrong.
 pub fn describe() {
@@ -121,6 +161,10 @@ pub fn describe() {
         ("mantissa_dead_letters_total", "Records that could not be stored as events."),
         ("mantissa_epochs_total", "Epochs committed."),
         ("mantissa_commit_failures_total", "Attempts to commit an epoch that failed."),
+        (
+            "mantissa_event_lateness_total",
+            "Events that arrived within so many seconds (le) after they happened, by source.",
+        ),
         ("mantissa_backfill_records_total", "Records of the past that were got, by result."),
         ("mantissa_rule_reloads_total", "Times the rules were read again, by result."),
         ("mantissa_correlation_events_total", "Events that took part in a correlation, by rule."),
@@ -166,7 +210,8 @@ pub fn describe() {
 mod tests {
     use super::*;
 
-    fn check(delay_s: Option<u64>, messages_left: u64, bytes_left: u64, expected: &str) {
+    /// A line that begins as all and ends so.
+    fn check(view: View, expected: &str) {
         let view = View {
             records: 12_345,
             rate: 678.4,
@@ -174,9 +219,7 @@ mod tests {
             stored: 12_000,
             lake_bytes: 3 << 20,
             open_bytes: 2 << 10,
-            delay_s,
-            messages_left,
-            bytes_left,
+            ..view
         };
         let start = "12,345 records (678/s), 3 alerts, 12,000 events committed in 3.0 MiB, \
                      2.0 KiB waiting";
@@ -185,10 +228,16 @@ mod tests {
 
     #[test]
     fn the_line_says_how_far_behind() {
-        check(None, 0, 0, "");
-        check(Some(0), 0, 0, ", 0 s behind");
-        check(Some(200), 0, 5 << 20, ", 3 min behind, 5.0 MiB to read");
-        check(Some(90_000), 1, 0, ", 25 h behind, 1 message to read");
-        check(None, 34_000, 10, ", 34,000 messages and 10 B to read");
+        let view = View::default;
+        check(view(), "");
+        check(View { delay_s: Some(0), ..view() }, ", 0 s behind");
+        let late = View { delay_s: Some(200), within_s: Some(900), bytes_left: 5 << 20, ..view() };
+        check(late, ", 3 min behind, 95 % came within 15 min, 5.0 MiB to read");
+        let queue = View { delay_s: Some(90_000), messages_left: 1, ..view() };
+        check(queue, ", 25 h behind, 1 message to read");
+        let both = View { messages_left: 34_000, bytes_left: 10, ..view() };
+        check(both, ", 34,000 messages and 10 B to read");
+        check(View { vendors_s: 7_199, ..view() }, "");
+        check(View { vendors_s: 90_000, ..view() }, ", 25 h of a vendor's time to read");
     }
 }
