@@ -92,8 +92,7 @@ impl Relay {
     pub async fn sift(&mut self, mut batch: Batch) -> Option<Batch> {
         let partition: Arc<str> = format!("{}/{}", self.job, batch.span.key.partition).into();
         // In the lake the events are of the source itself.
-        let place =
-            format!("backfill/{}", partition.trim_start_matches(&format!("{}/", self.source)));
+        let place = format!("backfill{}", &partition[self.source.len()..]);
         let origin = PartitionKey { source: Arc::clone(&self.source), partition: place.into() };
         let identities: Vec<_> =
             batch.records.iter().map(|r| self.identity(&batch, r, &origin)).collect();
