@@ -53,7 +53,7 @@ pub use gcs::{GcsOptions, GcsSource};
 pub use http::{HttpOptions, HttpSource};
 pub use kafka::{KafkaOptions, KafkaSource};
 pub use ledger::{Ledger, LedgerError};
-pub use poll::{Connectors, PollOptions, PollSource};
+pub use poll::{Connector, Connectors, PollOptions, PollSource};
 pub use probe::{Finding, Findings};
 pub use pubsub::{PubsubOptions, PubsubSource};
 pub use source::{Resume, Shutdown, ShutdownSender, Source, SourceContext, Summary, shutdown};

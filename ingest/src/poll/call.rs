@@ -1,6 +1,6 @@
 //! From a connector's declaration to a request: filled, encoded, and never to another host.
 
-use super::connector::{Call, Member, Template, Values};
+use super::connector::{Call, Template, Values, object};
 use super::request::{Request, encode};
 
 /// The request with these values; what has no value is left out.
@@ -49,17 +49,9 @@ fn finish(call: &Call, values: &Values, request: &mut Request) {
             request.header(name, value);
         }
     }
-    let mut body = serde_json::Map::new();
-    for (name, member) in &call.body {
-        let value = match member {
-            Member::Literal(value) => Some(value.clone()),
-            Member::Text(text) => text.fill(values).map(Into::into),
-        };
-        body.extend(value.map(|value| (name.clone(), value)));
-    }
     if !call.body.is_empty() {
         request.header("Content-Type", "application/json");
-        request.body = Some(serde_json::Value::Object(body).to_string());
+        request.body = Some(object(&call.body, values).to_string());
     }
 }
 

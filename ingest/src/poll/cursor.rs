@@ -97,7 +97,7 @@ impl Cursor {
     ) -> Option<Stretch> {
         let granule = rule.form.granule_ms();
         self.again_ms.iter().find_map(|(age, done)| {
-            let worth = (age / 4).clamp(AGAIN_MS_MIN, AGAIN_MS_MAX);
+            let worth = step_again(*age);
             // What was not read yet cannot be read again.
             let end = floor((now_ms - age).min(self.done_ms), granule);
             if end - done < worth {
@@ -112,9 +112,7 @@ impl Cursor {
 
     /// When the next reading again is worth a request.
     pub fn again_at_ms(&self) -> Option<i64> {
-        let at = |(age, done): (&i64, &i64)| {
-            done + age + (age / 4).clamp(AGAIN_MS_MIN, AGAIN_MS_MAX) + 1_000
-        };
+        let at = |(age, done): (&i64, &i64)| done + age + step_again(*age) + 1_000;
         self.again_ms.iter().map(at).min()
     }
 
@@ -143,6 +141,11 @@ impl Cursor {
         let again = self.again_ms.values().map(|done| done - 2_000);
         again.fold(first, i64::min) - STEP_MS_MIN
     }
+}
+
+/// So much time is read again at once at this age; less is not worth a request.
+pub fn step_again(age_ms: i64) -> i64 {
+    (age_ms / 4).clamp(AGAIN_MS_MIN, AGAIN_MS_MAX)
 }
 
 fn step(max_ms: i64, halvings: u32) -> i64 {

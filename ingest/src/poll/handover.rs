@@ -102,9 +102,10 @@ impl Handover {
         self.seen.set()
     }
 
-    /// Forgets what no cursor that may be in force after a crash can meet again.
-    pub fn forget(&mut self, overlap_ms: i64) {
-        self.seen.forget_before(self.stated.oldest_ms(overlap_ms));
+    /// Forgets what no cursor that may be in force after a crash can meet again, when the vendor gives
+    /// `excess_ms` more than it is asked for.
+    pub fn forget(&mut self, overlap_ms: i64, excess_ms: i64) {
+        self.seen.forget_before(self.stated.oldest_ms(overlap_ms) - excess_ms);
     }
 
     /// Those that were not handed over before, each once.

@@ -28,7 +28,7 @@ pub mod source;
 mod table;
 pub mod when;
 
-pub use connector::Connectors;
+pub use connector::{Connector, Connectors};
 pub use options::PollOptions;
 pub use source::PollSource;
 

@@ -123,6 +123,7 @@ impl PollOptions {
             base_url: base_url.clone(),
             token_url: connector.auth.token_url.as_ref().map(fill),
             scope: connector.auth.scope.as_ref().map(fill),
+            secret: connector.auth.secret,
             form: connector
                 .auth
                 .form

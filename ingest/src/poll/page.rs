@@ -59,6 +59,7 @@ pub enum Verdict {
     Refused(String),
     Expired(String),
     Gone(String),
+    Unprepared(String),
     Done,
 }
 
@@ -93,6 +94,7 @@ pub fn verdict(connector: &Connector, reply: &Reply, asked: Asked, now_ms: i64) 
             Meaning::Failed => Verdict::Failed(words),
             Meaning::Expired => Verdict::Expired(words),
             Meaning::Gone => Verdict::Gone(words),
+            Meaning::Unprepared => Verdict::Unprepared(words),
             Meaning::Done => Verdict::Done,
         };
     }
@@ -250,7 +252,7 @@ fn page(
         }
     }
     if asked == Asked::Page {
-        page.next = next(connector, reply, document)?;
+        page.next = next(connector, reply, document, &page.records)?;
         if let Some(path) = &connector.more {
             page.more = Some(scan::find(document, path)?.is_some_and(|more| more == b"true"));
         }
@@ -317,7 +319,12 @@ fn record(connector: &Connector, bytes: &[u8], event: Option<&[u8]>, asked: Aske
     Record { bytes: bytes.to_vec(), id, time_ms: time, fetch, length, reject: None }
 }
 
-fn next(connector: &Connector, reply: &Reply, document: &[u8]) -> Result<Option<String>, Broken> {
+fn next(
+    connector: &Connector,
+    reply: &Reply,
+    document: &[u8],
+    records: &[Record],
+) -> Result<Option<String>, Broken> {
     let found = match &connector.next {
         NextRule::None => None,
         NextRule::Link => {
@@ -333,6 +340,10 @@ fn next(connector: &Connector, reply: &Reply, document: &[u8]) -> Result<Option<
             }
             found => found.and_then(scan::text),
         },
+        NextRule::Last(path) => {
+            let time = |record: &Record| scan::text(scan::find(&record.bytes, path).ok()??);
+            records.iter().rev().find_map(time)
+        }
     };
     Ok(found.map(|next| next.trim().to_owned()).filter(|next| !next.is_empty()))
 }

@@ -5,6 +5,7 @@
 //! again; when it goes on failing its whole window is. The cursor moves with the last record of a window
 //! and not before, so a crash between any two requests costs requests and nothing else.
 
+mod asking;
 mod fetch;
 mod token;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use super::backoff::{Chance, PAUSE_MS_MAX, pause_ms};
 use super::call;
-use super::connector::{Connector, CursorRule, NextRule, Values, WindowRule};
+use super::connector::{Connector, CursorRule, WindowRule};
 use super::cursor::{Cursor, Pass, Stretch};
 use super::handover::{Emission, Handover};
 use super::page::{Asked, Page, Record, Verdict};
@@ -26,6 +27,10 @@ use fetch::FETCH_FAILURES_MAX;
 const PAGE_FAILURES_MAX: u32 = 3;
 /// What a person must mend is tried again this often.
 const DENIED_MS: i64 = 60_000;
+/// A vendor that says no more than that it was asked too often is left alone for so long, as GitHub wants it.
+const LIMITED_MS: i64 = 60_000;
+/// A feed that was switched off is switched on again no sooner, as Microsoft wants it.
+const UNPREPARED_MS: i64 = 900_000;
 /// A state that holds nothing new but the cursor is handed over this often.
 const STATE_EVERY_MS: i64 = 300_000;
 /// No window has more pages: one that does leads in a circle.
@@ -230,44 +235,6 @@ impl Poller {
         chosen
     }
 
-    fn page_request(&self, connector: &Connector) -> Request {
-        let mut values = self.values();
-        let next = match &self.reading {
-            Some(reading) => reading.next.as_deref(),
-            None => self.cursor.token.as_deref(),
-        };
-        if let Some(reading) = &self.reading {
-            if let Some(rule) = self.window_rule() {
-                values.insert("from".into(), rule.form.write(reading.stretch.from_ms));
-                values.insert("to".into(), rule.form.write(reading.stretch.to_ms));
-            }
-        } else if let (CursorRule::Token { form, .. }, None) = (&connector.cursor, next) {
-            values.insert("since".into(), form.write(self.cursor.done_ms));
-        }
-        match (next, &connector.next) {
-            (Some(next), NextRule::Token(_)) => {
-                values.insert("token".into(), next.to_owned());
-                call::request(&connector.request, &values, &self.setup.base_url)
-            }
-            (Some(next), _) => {
-                call::follow(&connector.request, &values, &self.setup.base_url, next)
-            }
-            (None, _) => {
-                let first = connector.first.as_ref().unwrap_or(&connector.request);
-                call::request(first, &values, &self.setup.base_url)
-            }
-        }
-    }
-
-    fn values(&self) -> Values {
-        let mut values = self.setup.settings.clone();
-        values.insert("limit".into(), self.setup.connector.limit.to_string());
-        if let Some(each) = &self.setup.each {
-            values.insert("each".into(), each.clone());
-        }
-        values
-    }
-
     /// Takes an answer. `now_ms` is no later than the vendor's time, `seen_ms` no earlier.
     pub fn answer(
         &mut self,
@@ -285,12 +252,19 @@ impl Poller {
             Verdict::Limited(wait_ms) => {
                 self.stats.limited += 1;
                 self.failures += 1;
-                let pause = wait_ms.unwrap_or_else(|| 1_000 + pause_ms(self.failures + 3, chance));
+                let guess = || LIMITED_MS + pause_ms(self.failures + 3, chance);
+                let pause = wait_ms.unwrap_or_else(guess);
                 return (Vec::new(), Effect::Pause(now_ms.saturating_add(pause)));
             }
             Verdict::Unauthorized(words) => return (Vec::new(), Effect::Unauthorized(words)),
             Verdict::Gone(words) if self.asked == Asked::Fetch => {
                 return (self.give_up_fetch(&words, now_ms, seen_ms), Effect::None);
+            }
+            Verdict::Unprepared(words) => {
+                self.is_prepared = self.setup.connector.prepare.is_none();
+                self.begin_again();
+                self.due_ms = now_ms + UNPREPARED_MS;
+                words
             }
             Verdict::Expired(words) => {
                 self.begin_again();
@@ -399,7 +373,9 @@ impl Poller {
                 reading.upto_ms = reading.upto_ms.min(settled.max(self.cursor.done_ms));
             }
         }
-        let mut fresh = self.fresh(std::mem::take(&mut page.records), Some(reading.stretch.pass));
+        let next = self.beyond(&page, reading.next.as_deref());
+        let records = self.asked_for(std::mem::take(&mut page.records));
+        let mut fresh = self.fresh(records, Some(reading.stretch.pass));
         if self.setup.connector.records.fetch.is_some() {
             let waiting =
                 |record: &Record| reading.fetches.iter().any(|other| other.id == record.id);
@@ -407,6 +383,7 @@ impl Poller {
             reading.fetches.extend(fresh.drain(..));
         }
         reading.pages += 1;
+        page.next = next;
         let is_circle =
             page.next.is_some() && (page.next == reading.next || reading.pages >= PAGES_MAX);
         reading.next = if is_circle { None } else { page.next.take() };
@@ -472,11 +449,11 @@ impl Poller {
         seen_ms: i64,
         is_settled: bool,
     ) -> Vec<Emission> {
-        let overlap_ms = match &self.setup.connector.cursor {
-            CursorRule::Window(rule) => rule.overlap_ms,
-            CursorRule::Token { overlap_ms, .. } => 2 * overlap_ms,
+        let (overlap_ms, excess_ms) = match &self.setup.connector.cursor {
+            CursorRule::Window(rule) => (rule.overlap_ms, rule.form.excess_ms()),
+            CursorRule::Token { overlap_ms, .. } => (2 * overlap_ms, 0),
         };
-        self.handover.forget(overlap_ms);
+        self.handover.forget(overlap_ms, excess_ms);
         let is_due = is_settled && now_ms.saturating_sub(self.stated_ms) >= STATE_EVERY_MS;
         if records.is_empty() && !is_due {
             return Vec::new();

@@ -2,6 +2,8 @@
 //! under every fault, with a virtual clock. `MANTISSA_POLL_DAYS` makes the days more.
 
 mod configured;
+mod credentials;
+mod documented;
 mod drive;
 mod edges;
 mod faults;
@@ -111,6 +113,7 @@ fn sibling_connectors_are_read_exactly_once() {
         (Vendor::Duo, "duo.activity"),
         (Vendor::Duo, "duo.telephony"),
         (Vendor::Salesforce, "salesforce.login_history"),
+        (Vendor::Zoom, "zoom.activity"),
     ] {
         for seed in 0..2 {
             let fault = Fault::All;
@@ -167,6 +170,21 @@ fn gitlab_is_read_exactly_once() {
 #[test]
 fn onepassword_is_read_exactly_once() {
     every_fault(Vendor::OnePassword);
+}
+
+#[test]
+fn onelogin_is_read_exactly_once() {
+    every_fault(Vendor::OneLogin);
+}
+
+#[test]
+fn zoom_is_read_exactly_once() {
+    every_fault(Vendor::Zoom);
+}
+
+#[test]
+fn the_duo_administrator_log_is_read_exactly_once() {
+    every_fault(Vendor::DuoAdmin);
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub enum Form {
     UnixMs,
     /// `20260301120000`: digits alone, in UTC.
     Compact,
+    /// `2026-03-01`: the vendor takes whole days in UTC, the last one included.
+    Date,
 }
 
 impl Form {
@@ -27,8 +29,13 @@ impl Form {
     pub fn granule_ms(self) -> i64 {
         match self {
             Self::Rfc3339 | Self::UnixMs => 1,
-            Self::Rfc3339S | Self::Bare | Self::UnixS | Self::Compact => 1_000,
+            Self::Rfc3339S | Self::Bare | Self::UnixS | Self::Compact | Self::Date => 1_000,
         }
+    }
+
+    /// So much more than it is asked for a vendor may give at both ends.
+    pub fn excess_ms(self) -> i64 {
+        if self == Self::Date { 86_400_000 } else { 0 }
     }
 
     /// The time as the vendor takes it, rounded towards the past.
@@ -42,6 +49,7 @@ impl Form {
                 let seconds = seconds.to_string();
                 seconds.chars().filter(char::is_ascii_digit).collect()
             }
+            Self::Date => seconds.to_string().chars().take(10).collect(),
             Self::Bare => seconds.to_string().trim_end_matches('Z').to_owned(),
             Self::Rfc3339 => {
                 let seconds = seconds.to_string();
@@ -60,6 +68,7 @@ impl Form {
             }
             Self::UnixMs => text.parse().ok(),
             Self::Compact => compact(text),
+            Self::Date => rfc3339(&format!("{text}T00:00:00")),
             Self::Rfc3339 | Self::Rfc3339S | Self::Bare => rfc3339(text),
         }
     }

@@ -64,8 +64,7 @@ impl Auth {
             }
             AuthKind::Basic => {
                 let (user, password) = options.basic();
-                let pair = BASE64.encode(format!("{user}:{}", password.expose()));
-                fixed("Authorization", "Basic ", &Secret::new(pair))
+                fixed("Authorization", "", &basic(&user, &password))
             }
             AuthKind::Duo => Method::Duo(options.duo.clone().unwrap_or_default()),
             AuthKind::ClientCredentials => {
@@ -182,6 +181,12 @@ impl Auth {
 fn fixed(name: &str, scheme: &str, secret: &Secret) -> Method {
     let value = Secret::new(format!("{scheme}{}", secret.expose()));
     Method::Fixed(vec![(name.to_owned(), value)])
+}
+
+/// The header of HTTP's own authentication.
+fn basic(user: &str, password: &Secret) -> Secret {
+    let pair = BASE64.encode(format!("{user}:{}", password.expose()));
+    Secret::new(format!("Basic {pair}"))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::duo::DuoOptions;
 use super::jwt::Key;
+use crate::poll::connector::SecretPlace;
 use crate::poll::request::{Request, Verb};
 use crate::poll::seen::{Id, id_of};
 
@@ -154,6 +155,8 @@ pub struct Defaults {
     pub scope: Option<String>,
     /// What else a token request says.
     pub form: Vec<(String, String)>,
+    /// Where it has the application's id and secret.
+    pub secret: SecretPlace,
     /// The name of the header that takes the token.
     pub header: Option<String>,
 }
@@ -257,6 +260,7 @@ impl AuthOptions {
             token_url,
             scope: given.scope.or_else(|| defaults.scope.clone()),
             form: defaults.form.clone(),
+            secret: defaults.secret,
         };
         Ok((client, key))
     }
@@ -298,22 +302,36 @@ pub(super) struct ClientCredentials {
     token_url: String,
     scope: Option<String>,
     form: Vec<(String, String)>,
+    secret: SecretPlace,
 }
 
 impl ClientCredentials {
     pub fn request(&self, key: Option<&Key>, now_ms: i64) -> Result<Request, String> {
-        let mut pairs = vec![("grant_type", "client_credentials")];
+        let form = || self.form.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut pairs = Vec::new();
+        // Some vendors have a grant of their own.
+        if !form().any(|(name, _)| name == "grant_type") {
+            pairs.push(("grant_type", "client_credentials"));
+        }
         pairs.extend(self.scope.as_deref().map(|scope| ("scope", scope)));
-        pairs.push(("client_id", &self.client_id));
-        pairs.extend(self.form.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let basic = self.client_secret.as_ref().filter(|_| self.secret == SecretPlace::Basic);
+        if basic.is_none() {
+            pairs.push(("client_id", &self.client_id));
+        }
+        pairs.extend(form());
         let assertion;
         if let Some(key) = key {
             assertion = self.assertion(key, now_ms)?;
             const KIND: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
             pairs.extend([("client_assertion_type", KIND), ("client_assertion", &assertion)]);
         }
-        pairs.extend(self.client_secret.as_ref().map(|s| ("client_secret", s.expose())));
+        if basic.is_none() {
+            pairs.extend(self.client_secret.as_ref().map(|s| ("client_secret", s.expose())));
+        }
         let mut request = Request::new(Verb::Post, &self.token_url).form(&pairs);
+        if let Some(secret) = basic {
+            request.header("Authorization", super::basic(&self.client_id, secret).expose());
+        }
         request.header("Accept", "application/json");
         Ok(request)
     }

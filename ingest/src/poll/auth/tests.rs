@@ -17,6 +17,7 @@ const NOW_MS: i64 = 1_767_322_800_000;
 fn defaults() -> Defaults {
     Defaults {
         form: Vec::new(),
+        secret: Default::default(),
         base_url: "https://api.example.com".to_owned(),
         token_url: Some("https://login.example.com/token".to_owned()),
         scope: Some("logs.read".to_owned()),

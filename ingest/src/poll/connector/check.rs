@@ -140,12 +140,17 @@ impl Check<'_> {
         next: &NextRule,
     ) {
         let place = file.request.path.referenced;
-        if matches!(next, NextRule::Token(_)) != request.uses("token") {
-            let hint = "`next.token` says where the token is, `{token}` where it goes".to_owned();
+        if matches!(next, NextRule::Token(_) | NextRule::Last(_)) != request.uses("token") {
+            let hint =
+                "`next.token` or `next.last` says where the token is, `{token}` where it goes"
+                    .to_owned();
             self.fault(place, "the token of the next page is half declared", hint);
         }
         let begins = |name: &str| first.unwrap_or(request).uses(name);
         match cursor {
+            CursorRule::Token { .. } if matches!(next, NextRule::Last(_)) => {
+                self.fault(place, "`next.last` is a time, which is no token cursor", None);
+            }
             CursorRule::Window(_) if !begins("from") => {
                 self.fault(place, "the request does not use `{from}`", None);
             }
@@ -218,9 +223,14 @@ impl Check<'_> {
         rules.extend(next.url.as_deref().map(|path| NextRule::Url(Path::new(path))));
         rules.extend(next.header.as_deref().map(|name| NextRule::Header(name.to_lowercase())));
         rules.extend(next.token.as_deref().map(|path| NextRule::Token(Path::new(path))));
+        rules.extend(next.last.as_deref().map(|path| NextRule::Last(Path::new(path))));
         if rules.len() != 1 {
             let hint = "the next page is at one place".to_owned();
-            self.fault(file.referenced, "give one of `link`, `url`, `header`, `token`", hint);
+            self.fault(
+                file.referenced,
+                "give one of `link`, `url`, `header`, `token`, `last`",
+                hint,
+            );
         }
         (rules.pop().unwrap_or(NextRule::None), next.more.as_deref().map(Path::new))
     }
@@ -241,6 +251,7 @@ impl Check<'_> {
                 .iter()
                 .map(|(name, value)| (name.clone(), self.template(value, &[])))
                 .collect(),
+            secret: file.secret,
             header: file.header.clone(),
         }
     }
@@ -267,10 +278,20 @@ impl Check<'_> {
             self.fault(file.path.referenced, "the path does not begin with `/`", None);
         }
         let (query, headers) = (self.texts(&file.query, places), self.texts(&file.headers, places));
-        let body = file.body.iter().map(|(name, value)| {
+        let body = self.members(&file.body, places);
+        Call { verb: file.verb, path, query, headers, body }
+    }
+
+    fn members(
+        &mut self,
+        file: &BTreeMap<String, Spanned<BodyValue>>,
+        places: &[&str],
+    ) -> Vec<(String, Member)> {
+        let members = file.iter().map(|(name, value)| {
             let member = match &value.value {
                 BodyValue::Bool(value) => Member::Literal((*value).into()),
                 BodyValue::Number(value) => Member::Literal((*value).into()),
+                BodyValue::Object(members) => Member::Object(self.members(members, places)),
                 BodyValue::Text(text) => {
                     let text = Spanned {
                         value: text.clone(),
@@ -282,8 +303,7 @@ impl Check<'_> {
             };
             (name.clone(), member)
         });
-        let body = body.collect();
-        Call { verb: file.verb, path, query, headers, body }
+        members.collect()
     }
 
     fn texts(
@@ -321,12 +341,9 @@ impl Call {
     /// Whether anything of it has this place.
     pub fn uses(&self, place: &str) -> bool {
         let pairs = self.query.iter().chain(&self.headers).map(|(_, template)| template);
-        let members = self.body.iter().filter_map(|(_, member)| match member {
-            Member::Text(template) => Some(template),
-            Member::Literal(_) => None,
-        });
-        let mut all = pairs.chain(members).chain([&self.path]);
+        let mut all = pairs.chain([&self.path]);
         all.any(|template| template.names().any(|name| name == place))
+            || self.body.iter().any(|(_, member)| member.uses(place))
     }
 }
 

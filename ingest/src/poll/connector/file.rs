@@ -96,9 +96,23 @@ pub(super) struct AuthFile {
     /// What else a token request says.
     #[serde(default)]
     pub form: BTreeMap<String, Spanned<String>>,
+    /// Where a token request has the application's id and secret.
+    #[serde(default)]
+    pub secret: SecretPlace,
     /// The header of `header`.
     #[serde(default)]
     pub header: Option<String>,
+}
+
+/// Where a token request has the id and the secret of an application (RFC 6749, section 2.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretPlace {
+    /// Among what else it says.
+    #[default]
+    Form,
+    /// In the header `Authorization`.
+    Basic,
 }
 
 #[derive(Debug, Deserialize)]
@@ -122,6 +136,8 @@ pub(super) enum BodyValue {
     Bool(bool),
     Number(i64),
     Text(String),
+    /// Members of an object inside.
+    Object(BTreeMap<String, Spanned<BodyValue>>),
 }
 
 /// Exactly one is given.
@@ -161,7 +177,7 @@ pub(super) struct WindowFile {
     pub rescan_s: Vec<u32>,
 }
 
-/// Where the next page is: exactly one of `link`, `url`, `header`, `token`.
+/// Where the next page is: exactly one of `link`, `url`, `header`, `token`, `last`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NextFile {
@@ -177,6 +193,9 @@ pub(super) struct NextFile {
     /// The path of a token in the answer, for `{token}`.
     #[serde(default)]
     pub token: Option<String>,
+    /// The path of a time in a record: the next page begins with the last one's, for `{token}`.
+    #[serde(default)]
+    pub last: Option<String>,
     /// The path of a boolean: whether there is more now.
     #[serde(default)]
     pub more: Option<String>,
@@ -317,6 +336,8 @@ pub enum Meaning {
     Expired,
     /// What was to be fetched is not there any more.
     Gone,
+    /// The feed is switched off: prepare it again.
+    Unprepared,
     /// As good as done.
     Done,
 }

@@ -15,10 +15,11 @@ use std::sync::Arc;
 use include_dir::{Dir, include_dir};
 
 pub use check::compile;
-pub use file::{FetchForm, LimitOf, Meaning, ResetForm};
+pub use file::{FetchForm, LimitOf, Meaning, ResetForm, SecretPlace};
 pub use template::{Template, Values};
 
 use super::auth::AuthKind;
+use super::cursor::step_again;
 use super::request::Verb;
 use super::scan::Path;
 use super::when::Form;
@@ -71,6 +72,28 @@ pub struct Connector {
     pub errors: Vec<ErrorRule>,
 }
 
+impl Connector {
+    /// The time until an event is handed over that the vendor shows at once.
+    pub fn lag_ms(&self) -> i64 {
+        match &self.cursor {
+            CursorRule::Token { .. } => self.every_ms,
+            CursorRule::Window(rule) => self.every_ms + rule.settle_ms,
+        }
+    }
+
+    /// How many requests a partition takes in a day without events.
+    pub fn idle_requests_a_day(&self) -> i64 {
+        const DAY_MS: i64 = 86_400_000;
+        let again = match &self.cursor {
+            CursorRule::Token { .. } => 0,
+            CursorRule::Window(rule) => {
+                rule.rescan_ms.iter().map(|age| DAY_MS / step_again(*age)).sum()
+            }
+        };
+        DAY_MS / self.every_ms + again
+    }
+}
+
 /// What a user may or must say.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -85,6 +108,8 @@ pub struct AuthRule {
     pub scope: Option<Template>,
     /// What else a token request says.
     pub form: Vec<(String, Template)>,
+    /// Where it has the application's id and secret.
+    pub secret: SecretPlace,
     pub header: Option<String>,
 }
 
@@ -104,6 +129,32 @@ pub struct Call {
 pub enum Member {
     Text(Template),
     Literal(serde_json::Value),
+    Object(Vec<(String, Member)>),
+}
+
+impl Member {
+    /// Its value, or `None` when a text has a place that has nothing.
+    pub fn fill(&self, values: &Values) -> Option<serde_json::Value> {
+        match self {
+            Self::Literal(value) => Some(value.clone()),
+            Self::Text(text) => text.fill(values).map(Into::into),
+            Self::Object(members) => Some(object(members, values)),
+        }
+    }
+
+    fn uses(&self, place: &str) -> bool {
+        match self {
+            Self::Literal(_) => false,
+            Self::Text(text) => text.names().any(|name| name == place),
+            Self::Object(members) => members.iter().any(|(_, member)| member.uses(place)),
+        }
+    }
+}
+
+/// A JSON object of the members that have a value.
+pub fn object(members: &[(String, Member)], values: &Values) -> serde_json::Value {
+    let filled = members.iter().filter_map(|(name, m)| Some((name.clone(), m.fill(values)?)));
+    serde_json::Value::Object(filled.collect())
 }
 
 /// The two kinds of cursor.
@@ -136,6 +187,8 @@ pub enum NextRule {
     Url(Path),
     Header(String),
     Token(Path),
+    /// The last record's time is where the next page begins.
+    Last(Path),
 }
 
 #[derive(Clone, Debug)]

@@ -58,7 +58,7 @@ fn faults_are_told_with_their_place_and_a_hint() {
         (
             "page: \"{token}\"",
             "page: x",
-            "acme.yml:11:9: the token of the next page is half declared [`next.token` says where the token is, `{token}` where it goes]",
+            "acme.yml:11:9: the token of the next page is half declared [`next.token` or `next.last` says where the token is, `{token}` where it goes]",
         ),
         (
             "overlap_s: 600",
@@ -73,7 +73,7 @@ fn faults_are_told_with_their_place_and_a_hint() {
         (
             "{token: next}",
             "{token: next, link: true}",
-            "acme.yml:15:7: give one of `link`, `url`, `header`, `token` [the next page is at one place]",
+            "acme.yml:15:7: give one of `link`, `url`, `header`, `token`, `last` [the next page is at one place]",
         ),
         ("requests: 10", "requests: 0", "acme.yml:17:9: `requests` and `per_s` must be 1 or more"),
         (

@@ -21,11 +21,8 @@ impl Poller {
         let is_more = moved
             && page.more.unwrap_or(page.count >= connector.limit as usize)
             && !self.until_ms.is_some_and(|until_ms| is_behind(&page, until_ms));
-        if let Some(until_ms) = self.until_ms {
-            let times = self.setup.start_ms..until_ms;
-            page.records.retain(|record| record.time_ms.is_none_or(|time| times.contains(&time)));
-        }
-        let fresh = self.fresh(page.records, None);
+        let records = self.asked_for(page.records);
+        let fresh = self.fresh(records, None);
         if let Some(next) = page.next.take() {
             self.cursor.token = Some(next);
         }

@@ -64,4 +64,7 @@ fn a_stretch_of_the_past_is_read_whole_and_nothing_else() {
     check(Vendor::Okta, "okta.system");
     check(Vendor::Entra, "entra.signin");
     check(Vendor::Slack, "slack.audit");
+    // Whole days, and without an end.
+    check(Vendor::Zoom, "zoom.operation");
+    check(Vendor::DuoAdmin, "duo.admin");
 }

@@ -1,7 +1,10 @@
 //! What each vendor's API does, by its documentation: parameters, order, pages, tokens, limits, errors.
 
 mod answers;
+mod latest;
 mod more;
+
+pub(super) use latest::DUO_PAGE;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -30,6 +33,9 @@ pub(super) enum Vendor {
     Cloudflare,
     Salesforce,
     SalesforceFiles,
+    OneLogin,
+    DuoAdmin,
+    Zoom,
 }
 
 impl Vendor {
@@ -51,6 +57,9 @@ impl Vendor {
             Self::Cloudflare => "cloudflare.audit",
             Self::Salesforce => "salesforce.setup_audit_trail",
             Self::SalesforceFiles => "salesforce.event",
+            Self::OneLogin => "onelogin.event",
+            Self::DuoAdmin => "duo.admin",
+            Self::Zoom => "zoom.operation",
         }
     }
 
@@ -63,13 +72,15 @@ impl Vendor {
             Self::OnePassword => of(10 * MINUTE, 3 * DAY, SECOND),
             Self::GitHub => of(5 * MINUTE, DAY, 1),
             Self::Slack => of(2 * MINUTE, DAY, SECOND),
-            Self::Duo => of(2 * MINUTE, 12 * HOUR, SECOND),
+            Self::Duo | Self::DuoAdmin => of(2 * MINUTE, 12 * HOUR, SECOND),
             Self::Google => of(20 * MINUTE, 3 * DAY, 1),
             Self::Entra => of(10 * MINUTE, DAY, 1),
             Self::GitLab => of(2 * MINUTE, DAY, 1),
             Self::Box | Self::Auth0 | Self::Atlassian => of(10 * MINUTE, DAY, 1),
             Self::CrowdStrike => of(MINUTE, HOUR, 1),
-            Self::Cloudflare | Self::Salesforce => of(5 * MINUTE, DAY, SECOND),
+            Self::Cloudflare | Self::Salesforce | Self::OneLogin | Self::Zoom => {
+                of(5 * MINUTE, DAY, SECOND)
+            }
             // A file is listed by when it was made.
             Self::SalesforceFiles => of(MINUTE, 2 * MINUTE, SECOND),
             // The time that is asked for is when the content became available.
@@ -89,7 +100,7 @@ impl Vendor {
             Self::Okta => (45, MINUTE),
             Self::GitHub => (15, MINUTE),
             Self::Slack => (50, MINUTE),
-            Self::Duo => (1, MINUTE),
+            Self::Duo | Self::DuoAdmin => (1, MINUTE),
             Self::Google => (2_400, MINUTE),
             Self::Entra => (5, 10 * SECOND),
             Self::GitLab => (2_000, MINUTE),
@@ -100,6 +111,8 @@ impl Vendor {
             Self::Atlassian | Self::Salesforce | Self::SalesforceFiles => (60, MINUTE),
             Self::CrowdStrike => (6_000, MINUTE),
             Self::Cloudflare => (1_200, 5 * MINUTE),
+            Self::OneLogin => (5_000, HOUR),
+            Self::Zoom => (10, SECOND),
         }
     }
 
@@ -175,17 +188,22 @@ impl Api {
 
     fn route(&mut self, request: &Request, now_ms: i64) -> Reply {
         if request.url.contains("/token") || request.url.contains("access_tokens") {
+            self.check_token_request(request);
             return self.token();
         }
         let proof = header(request, "Authorization");
         let is_known = match self.vendor {
-            Vendor::Duo => proof.starts_with("Basic ") && duo_date_is_near(request, now_ms),
+            Vendor::Duo | Vendor::DuoAdmin => {
+                proof.starts_with("Basic ") && duo_date_is_near(request, now_ms)
+            }
             Vendor::Google
             | Vendor::Entra
             | Vendor::M365
             | Vendor::Box
             | Vendor::Auth0
             | Vendor::CrowdStrike
+            | Vendor::OneLogin
+            | Vendor::Zoom
             | Vendor::Salesforce
             | Vendor::SalesforceFiles => proof == format!("Bearer {}", self.bearer),
             Vendor::GitLab => header(request, "PRIVATE-TOKEN") == "t0k",
@@ -222,6 +240,9 @@ impl Api {
             Vendor::Cloudflare => self.cloudflare(request, now_ms),
             Vendor::Salesforce => self.salesforce(request, now_ms),
             Vendor::SalesforceFiles => self.salesforce_files(request, now_ms),
+            Vendor::OneLogin => self.onelogin(request, now_ms),
+            Vendor::DuoAdmin => self.duo_admin(request, now_ms),
+            Vendor::Zoom => self.zoom(request, now_ms),
         }
     }
 
@@ -247,7 +268,7 @@ impl Api {
                 json!({"message": "You have exceeded a secondary rate limit."}).to_string(),
             ),
             Vendor::Google => error(403, self.error_body("limited")),
-            Vendor::Duo => error(429, self.error_body("limited")),
+            Vendor::Duo | Vendor::DuoAdmin => error(429, self.error_body("limited")),
             _ => {
                 let mut reply = error(429, self.error_body("limited"));
                 let wait = 1 + self.chance.below(40) as i64;
@@ -269,10 +290,10 @@ impl Api {
             (Vendor::Okta, _) => {
                 json!({"errorCode": "E0000011", "errorSummary": "Invalid token provided"})
             }
-            (Vendor::Duo, "limited") => {
+            (Vendor::Duo | Vendor::DuoAdmin, "limited") => {
                 json!({"code": 42901, "message": "Too Many Requests", "stat": "FAIL"})
             }
-            (Vendor::Duo, _) => {
+            (Vendor::Duo | Vendor::DuoAdmin, _) => {
                 json!({"code": 40103, "message": "Invalid signature in request credentials", "stat": "FAIL"})
             }
             (Vendor::Google, "limited") => {
@@ -350,6 +371,7 @@ impl Api {
             Vendor::Atlassian => json!({"id": id, "type": "events", "attributes": {"time": time}}),
             Vendor::CrowdStrike => json!({"composite_id": id, "updated_timestamp": time}),
             Vendor::Cloudflare => json!({"id": id, "action": {"time": Form::Rfc3339S.write(ms)}}),
+            Vendor::OneLogin | Vendor::DuoAdmin | Vendor::Zoom => self.latest_record(event),
             Vendor::SalesforceFiles => json!({"EVENT_TYPE": "Login", "REQUEST_ID": id, "X": ""}),
             Vendor::Salesforce => {
                 let time = time.replace('Z', "+0000");

@@ -70,7 +70,7 @@ impl Api {
     }
 
     /// A page of a window, newest last; `None` for a page token that is not (any more) known for it.
-    fn window(
+    pub(super) fn window(
         &mut self,
         (from_ms, to_ms): (i64, i64),
         token: Option<&str>,
