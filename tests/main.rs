@@ -17,6 +17,7 @@
 //! - `queue`: a topic of a real broker, read to its end;
 //! - `rules`: checking, testing and evaluating Sigma rules;
 //! - `s3`: the lake in a bucket, and objects of a bucket as a source;
+//! - `sources`: every source has a log type and a way in;
 //! - `soak`: everything fails at once, for as long as one likes, judged by DuckDB;
 //! - `tell`: what rules tell about themselves;
 //! - `docs`: commands in the documentation run as printed.
@@ -45,6 +46,7 @@ mod queue;
 mod rules;
 mod s3;
 mod soak;
+mod sources;
 mod support;
 mod tell;
 mod tidy;
