@@ -82,4 +82,12 @@ pub enum LakeCommand {
         #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
         format: ReportFormat,
     },
+    /// Write down what the manifests say up to now, so that questions need not read all of them. A process
+    /// with `lake.compaction` or `lake.retention` does it by itself.
+    Checkpoint {
+        #[command(flatten)]
+        lake: LakeArgs,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
 }

@@ -1,4 +1,4 @@
-//! `mantissa lake verify|ls|show|du|compact|expire|collect`.
+//! `mantissa lake verify|ls|show|du|compact|expire|collect|checkpoint`.
 
 mod look;
 
@@ -39,6 +39,9 @@ pub fn run(command: LakeCommand) -> anyhow::Result<ExitCode> {
         LakeCommand::Collect { lake, dry_run, keep_minutes, format } => {
             collect(&super::lake_options(&lake)?, dry_run, keep_minutes, format)
         }
+        LakeCommand::Checkpoint { lake, format } => {
+            checkpoint(&super::lake_options(&lake)?, format)
+        }
     }
 }
 
@@ -51,6 +54,13 @@ fn say(
         ReportFormat::Json => report::data(&format!("{}\n", serde_json::to_string(value)?)),
         ReportFormat::Text => report::out(&text()),
     }
+}
+
+fn checkpoint(options: &LakeOptions, format: ReportFormat) -> anyhow::Result<ExitCode> {
+    let epochs = super::block_on(async { Ok(sink::lake::checkpoint(options, true).await?) })?;
+    let value = serde_json::json!({ "epochs": epochs });
+    say(format, &value, || format!("the checkpoint covers {} epochs\n", report::count(epochs)))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn compact(options: &LakeOptions, all: bool, format: ReportFormat) -> anyhow::Result<ExitCode> {

@@ -1,4 +1,4 @@
-//! Keeps the lake in order while the process runs: retention, compaction, collection. On a thread of its own,
+//! Keeps the lake in order while the process runs: retention, compaction, collection, checkpoints. On a thread of its own,
 //! because encoding takes the processor for long and must not keep sources and the console waiting.
 //!
 //! It fails quietly: what it did not do it does later, and nothing of the pipeline depends on it.
@@ -95,6 +95,7 @@ async fn once(options: &LakeOptions) -> Result<(), sink::lake::Error> {
         tracing::info!(files, bytes = found.bytes, "removed what was replaced");
         metrics::counter!("mantissa_collected_files_total").increment(files as u64);
     }
+    sink::lake::checkpoint(options, false).await?;
     Ok(())
 }
 

@@ -307,6 +307,7 @@ pub(super) async fn perform(at: &LakeStore, request: Request) -> Answer {
         Request::Get { path } => get(store, &place(&path)).await,
         Request::Look { path } => store.head(&place(&path)).await.map(|_| Answer::Exists),
         Request::List { folder, after } => list(at, &folder, after.as_deref()).await,
+        Request::Folders { folder } => folders(at, &folder).await,
         Request::Delete { path } => match store.delete(&place(&path)).await {
             Err(Store::NotFound { .. }) => Ok(Answer::Done),
             other => other.map(|()| Answer::Done),
@@ -344,6 +345,15 @@ async fn list(
     };
     let paths: Vec<_> = listed.map_ok(|meta| meta.location).try_collect().await?;
     Ok(Answer::Paths(paths.iter().filter_map(|p| layout::relative(root, p)).collect()))
+}
+
+async fn folders(
+    LakeStore { store, root, .. }: &LakeStore,
+    folder: &str,
+) -> object_store::Result<Answer> {
+    let listed = store.list_with_delimiter(Some(&layout::under(root, folder))).await?;
+    let folders = listed.common_prefixes.iter().filter_map(|p| layout::relative(root, p));
+    Ok(Answer::Paths(folders.collect()))
 }
 
 /// Microseconds since 1970.

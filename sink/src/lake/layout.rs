@@ -4,11 +4,15 @@
 //! _manifests/<lane>/<epoch:020>.json              the chain of a lane
 //! _intents/<lane>/<epoch:020>-<writer>.json       the files an unfinished epoch is about to write
 //! _state/<lane>/<epoch:020>-<writer>              what the lane's process must know at its next start
+//! _checkpoints/roots/<epochs:020>.json            what the chains say up to so many epochs
+//! _checkpoints/runs/<blake3>.json                 files that roots name
 //! <table>/dt=YYYY-MM-DD/hr=HH/<lane>-<epoch:020>-<n:03>-<writer>.parquet
 //! ```
 
 use event::Timestamp;
 use object_store::path::Path;
+
+use super::manifest::Checksum;
 
 /// Folder of the manifests.
 pub const MANIFESTS: &str = "_manifests";
@@ -16,6 +20,10 @@ pub const MANIFESTS: &str = "_manifests";
 pub const INTENTS: &str = "_intents";
 /// Folder of the states.
 pub const STATES: &str = "_state";
+/// Folder of the checkpoints' roots.
+pub const CHECKPOINTS: &str = "_checkpoints/roots";
+/// Folder of the runs that they name.
+pub const RUNS: &str = "_checkpoints/runs";
 /// The lane of whoever keeps the lake in order. Its epochs replace files of all lanes; it is read after
 /// them, and no process may take its name for events.
 pub const UPKEEP: &str = "upkeep";
@@ -45,6 +53,16 @@ pub fn lane_is_valid(lane: &str) -> bool {
 /// The manifest of an epoch.
 pub fn manifest(lane: &str, epoch: u64) -> String {
     format!("{MANIFESTS}/{lane}/{epoch:020}.json")
+}
+
+/// The checkpoint of so many epochs of all lanes.
+pub fn checkpoint(epochs: u64) -> String {
+    format!("{CHECKPOINTS}/{epochs:020}.json")
+}
+
+/// A run of a checkpoint.
+pub fn run(hash: Checksum) -> String {
+    format!("{RUNS}/{hash}.json")
 }
 
 /// The intent of a writer for an epoch.

@@ -59,6 +59,30 @@ impl Live {
         Self { former: Some(Vec::new()), ..Self::default() }
     }
 
+    /// As if manifests had added it.
+    pub(super) fn begin_with(&mut self, mut live: LiveFile) {
+        live.columns = self
+            .schemas
+            .entry(live.columns.to_vec())
+            .or_insert_with_key(|s| s.as_slice().into())
+            .clone();
+        self.places.insert(live.file.path.clone(), self.files.len());
+        self.files.push(Some(live));
+    }
+
+    pub(super) fn begin_with_former(&mut self, former: Former) {
+        self.former.get_or_insert_default().push(former);
+    }
+
+    pub(super) fn begin_with_redriven(&mut self, redriven: &[Uid]) {
+        self.redriven.extend(redriven);
+    }
+
+    /// Which of the first files are live.
+    pub(super) fn still(&self, first: usize) -> Vec<bool> {
+        self.files[..first].iter().map(Option::is_some).collect()
+    }
+
     /// Adds what an epoch adds and takes away what it replaces.
     ///
     /// # Errors

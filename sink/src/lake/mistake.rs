@@ -73,6 +73,14 @@ pub(super) enum Mistake {
     UndecidedCollected,
     /// A new process looks for identities in files that were replaced.
     ReplacedForgotten,
+    /// The bytes of checkpoints are not compared with what they should be.
+    CheckpointUnproved,
+    /// A checkpoint of other chains is believed.
+    CheckpointOfOthers,
+    /// A checkpoint forgets that a file was replaced.
+    CheckpointForgets,
+    /// A checkpoint says that it goes further than its files.
+    CheckpointAhead,
     /// A local file's content is not synced before it gets its name.
     NoFileSync,
     /// A local file's name is not synced.

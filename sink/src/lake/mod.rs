@@ -9,6 +9,7 @@
 mod mistake;
 
 mod arrays;
+mod checkpoint;
 mod commit;
 pub mod dead_letters;
 pub mod dedup;
@@ -39,6 +40,7 @@ pub mod verify;
 mod window;
 
 pub use arrays::{arrow_schema, data_type};
+pub use checkpoint::write::checkpoint;
 pub use commit::StateChange;
 pub use dedup::Window;
 pub use error::{Error, Kind};

@@ -18,6 +18,8 @@ pub(super) enum Request {
     Look { path: String },
     /// [`Answer::Paths`] below the folder, those after `after` where it is given.
     List { folder: String, after: Option<String> },
+    /// [`Answer::Paths`] of the folders in the folder.
+    Folders { folder: String },
     /// [`Answer::Done`], also when it was not there.
     Delete { path: String },
     /// [`Answer::Done`] when all that can be seen in the folder stays, whatever happens to the power.

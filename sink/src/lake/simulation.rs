@@ -86,6 +86,9 @@ struct Seen {
     /// Epochs of upkeep, and files that retention took out.
     upkeep: u64,
     removed: usize,
+    /// Checkpoints at the end of a world, and those that were spoiled.
+    checkpoints: usize,
+    spoiled: u64,
     milliseconds: u64,
 }
 
@@ -125,7 +128,7 @@ fn run(seed: u64, place: Where, seen: &mut Seen) {
     let writers_max = 1 + random.below(3);
     let (processes, told) = (Vec::new(), Told::default());
     let mut run = Run { random, world, processes, is_kept, born: 0, told };
-    for tick in 0..if is_kept { 2_000 } else { 1_000 } {
+    for tick in 0..if is_kept { 2_500 } else { 1_000 } {
         if tick % 100 == 0 {
             run.check();
         }
@@ -133,6 +136,9 @@ fn run(seed: u64, place: Where, seen: &mut Seen) {
             run.world.land_one(&mut run.random);
         }
         run.world.weather(&mut run.random);
+        if run.is_kept && run.random.below(400) == 0 {
+            run.world.spoil_checkpoint(&mut run.random);
+        }
         run.begin(writers_max);
         if run.world.is_folder() && run.random.percent(cut_percent) {
             run.lose_power();
@@ -257,6 +263,9 @@ impl Run {
         seen.epochs += lane.head;
         seen.upkeep += upkeep.head;
         seen.removed += oracle::removed(&objects);
+        let is_root = |p: &&String| p.starts_with(layout::CHECKPOINTS);
+        seen.checkpoints += objects.keys().filter(is_root).count();
+        seen.spoiled += self.world.spoiled;
         seen.power_cuts += self.world.power_cuts;
         seen.landed_late += self.world.landed_late.len();
         seen.took_over += u64::from(swept.took_over);
@@ -306,7 +315,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_stored_twice() {
     assert!(seen.epochs > 3_000 && seen.crashes > 1_000, "{seen:?}");
     assert!(seen.ended > 100 && seen.landed_late > 50 && seen.took_over > 20, "{seen:?}");
     assert!(seen.states > 100 && seen.power_cuts > 100 && seen.upkeep > 200, "{seen:?}");
-    assert!(seen.removed > 10, "{seen:?}");
+    assert!(seen.removed > 10 && seen.checkpoints > 50 && seen.spoiled > 100, "{seen:?}");
     let fresh = fresh_seed();
     say(&format!("fresh seeds from {fresh}"));
     let hours = number("LAKE_HOURS").unwrap_or(0);

@@ -1,24 +1,26 @@
 //! The lake as a reader sees it: the files that the manifests name at one moment, and nothing else.
 //!
-//! Reads only `_manifests/`; never lists data. A reader holds no lock: files that a snapshot names
+//! Reads only `_manifests/` and `_checkpoints/`; never lists data. A reader holds no lock: files that a snapshot names
 //! stay until collection, which gives readers their time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use event::Uid;
-use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 
+use super::checkpoint::Covered;
 use super::error::{Error, Kind};
+use super::lake::drive;
 use super::layout;
-use super::live::{Former, Live, LiveFile};
+use super::live::{Former, LiveFile};
 use super::manifest::{Checksum, FileKind, Manifest};
+use super::store::LakeStore;
 
-/// GET requests under way at once.
-const READS_MAX: usize = 32;
+mod look;
+
+pub(super) use look::{Base, Beside, Look, Looked};
 
 /// How far a lane is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +33,8 @@ pub struct LaneHead {
     pub created_at: i64,
 }
 
-/// All files of a lake at one moment, lane by lane in the order of their epochs; those that replaced
-/// others are last.
+/// All files of a lake at one moment. Those of one lane that no checkpoint knows are in the order of their
+/// epochs.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub lanes: Vec<LaneHead>,
@@ -50,7 +52,7 @@ impl Snapshot {
     /// # Errors
     /// [`Kind::Store`], or [`Kind::Damaged`] when a manifest is missing, altered or out of its chain.
     pub async fn read(store: &Arc<dyn ObjectStore>, root: &Path) -> Result<Self, Error> {
-        Self::read_into(Live::default(), store, root).await
+        Ok(look(&LakeStore::of(store, root), Beside::Nothing).await?.snapshot)
     }
 
     /// As [`Snapshot::read`], with the files that are no part of the lake any more.
@@ -58,34 +60,7 @@ impl Snapshot {
     /// # Errors
     /// As [`Snapshot::read`].
     pub async fn read_all(store: &Arc<dyn ObjectStore>, root: &Path) -> Result<Self, Error> {
-        Self::read_into(Live::with_former(), store, root).await
-    }
-
-    async fn read_into(
-        mut live: Live,
-        store: &Arc<dyn ObjectStore>,
-        root: &Path,
-    ) -> Result<Self, Error> {
-        let mut snapshot = Self::default();
-        // First the list of what was replaced, then what it was: so that it cannot name files that came
-        // after the rest was listed.
-        let upkeep = list_epochs(store, root, layout::UPKEEP).await?;
-        let mut lanes: Vec<_> = list_epochs(store, root, "").await?.into_iter().collect();
-        lanes.retain(|(lane, _)| lane != layout::UPKEEP);
-        lanes.extend(upkeep);
-        for (lane, epochs) in lanes {
-            let lane: Arc<str> = lane.into();
-            let mut chain = Chain::default();
-            let mut stream = futures::stream::iter(epochs)
-                .map(|epoch| read_manifest(store, root, &lane, epoch))
-                .buffered(READS_MAX);
-            while let Some((_, bytes)) = stream.try_next().await? {
-                live.add(&lane, chain.link(&lane, &bytes)?)?;
-            }
-            snapshot.lanes.extend(chain.head(&lane));
-        }
-        (snapshot.files, snapshot.former, snapshot.redriven) = live.finish();
-        Ok(snapshot)
+        Ok(look(&LakeStore::of(store, root), Beside::Former).await?.snapshot)
     }
 
     /// The files of a table.
@@ -108,6 +83,12 @@ pub(super) struct Chain {
 }
 
 impl Chain {
+    /// Of which a checkpoint knows so much.
+    fn after(covered: &Covered) -> Self {
+        let Covered { epoch, hash, created_at, .. } = *covered;
+        Self { epoch, hash: Some(hash), created_at }
+    }
+
     /// Checks that these bytes are the next manifest of the lane.
     pub(super) fn link(&mut self, lane: &str, bytes: &[u8]) -> Result<Manifest, Error> {
         let path = layout::manifest(lane, self.epoch + 1);
@@ -133,49 +114,18 @@ impl Chain {
     }
 }
 
-/// The epochs of one lane, or of every lane when it is empty, ascending.
+/// The lake at `at`, with the checkpoint that it was read from.
 ///
 /// # Errors
-/// [`Kind::Damaged`] when one is missing.
-async fn list_epochs(
-    store: &Arc<dyn ObjectStore>,
-    root: &Path,
-    lane: &str,
-) -> Result<BTreeMap<String, Vec<u64>>, Error> {
-    let mut lanes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    let folder = layout::under(root, &format!("{}/{lane}", layout::MANIFESTS));
-    let mut list = store.list(Some(&folder));
-    let failed = |e| Error::caused(Kind::Store, "the manifests cannot be listed", e);
-    while let Some(meta) = list.try_next().await.map_err(failed)? {
-        let path = layout::relative(root, &meta.location);
-        if let Some((lane, epoch)) = path.as_deref().and_then(layout::parse_manifest) {
-            lanes.entry(lane).or_default().push(epoch);
-        }
-    }
-    for (lane, epochs) in &mut lanes {
-        epochs.sort_unstable();
-        if let Some((missing, _)) = (1..).zip(epochs.iter()).find(|(want, have)| want != *have) {
-            let what = format!("the manifest {} is missing", layout::manifest(lane, missing));
-            return Err(Error::new(Kind::Damaged, what));
-        }
-    }
-    Ok(lanes)
-}
-
-async fn read_manifest(
-    store: &Arc<dyn ObjectStore>,
-    root: &Path,
-    lane: &str,
-    epoch: u64,
-) -> Result<(u64, Bytes), Error> {
-    let path = layout::manifest(lane, epoch);
-    let failed = |e| Error::caused(Kind::Store, format!("the manifest {path} cannot be read"), e);
-    let got = store.get(&layout::under(root, &path)).await.map_err(failed)?;
-    Ok((epoch, got.bytes().await.map_err(failed)?))
+/// As [`Snapshot::read`].
+pub(super) async fn look(at: &LakeStore, beside: Beside) -> Result<Box<Looked>, Error> {
+    let mut look = Look::new(beside);
+    drive(at, |answers| look.step(answers)).await
 }
 
 #[cfg(test)]
 mod tests {
+    use object_store::ObjectStoreExt;
     use object_store::memory::InMemory;
 
     use super::super::manifest::tests::sample;

@@ -108,6 +108,11 @@ impl LakeStore {
         Self::at(options, false)
     }
 
+    /// To read a lake in a store that is open.
+    pub(super) fn of(store: &Arc<dyn ObjectStore>, root: &Path) -> Self {
+        Self { store: store.clone(), root: root.clone(), url: root.to_string(), folder: None }
+    }
+
     /// As [`LakeStore::open`], but makes a local folder that is not there.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ use super::reader::FileReader;
 use super::recovery::End;
 use super::store::{LakeOptions, LakeStore};
 
+/// The most; the first request is for one, because there may be nothing new.
 const MANIFESTS_AT_ONCE: u64 = 32;
 const FILES_AT_ONCE: usize = 8;
 /// How far the clocks of a lake's processes may be apart, in microseconds.
@@ -105,6 +106,8 @@ pub(super) struct Recent {
     rows: u64,
     files: Vec<DataFile>,
     replaced: Vec<Replaced>,
+    /// How many manifests are asked for in this round.
+    at_once: u64,
     /// Whether the requests are out.
     sent: bool,
     attempts: u32,
@@ -121,6 +124,7 @@ impl Recent {
             rows: 0,
             files,
             replaced: Vec::new(),
+            at_once: 1,
             sent: false,
             attempts: 0,
         }
@@ -135,6 +139,7 @@ impl Recent {
                     if let Err(error) = self.take(answers) {
                         return Step::Done(Err(error));
                     }
+                    self.at_once = (2 * self.at_once).min(MANIFESTS_AT_ONCE);
                 }
                 Err(failure) => {
                     self.attempts += 1;
@@ -158,7 +163,7 @@ impl Recent {
 
     /// The epochs of one round of requests, newest first.
     fn asked(&self) -> impl Iterator<Item = u64> + use<> {
-        (self.upto.saturating_sub(MANIFESTS_AT_ONCE - 1).max(1)..=self.upto).rev()
+        (self.upto.saturating_sub(self.at_once - 1).max(1)..=self.upto).rev()
     }
 
     fn take(&mut self, answers: Vec<Answer>) -> Result<(), Error> {

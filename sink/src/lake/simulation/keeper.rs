@@ -1,19 +1,19 @@
 //! Processes beside the writer: one that keeps the lake in order, one that reads it.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use super::super::checkpoint::write::Write;
 use super::super::commit::{Commit, Contents, Lane};
 use super::super::encode::Encoded;
 use super::super::error::Kind;
 use super::super::layout;
-use super::super::live::{Former, Live, LiveFile};
-use super::super::manifest::{Checksum, DataFile, Digest, Manifest, Removed};
+use super::super::live::{Former, LiveFile};
+use super::super::manifest::{Checksum, DataFile, Digest, Removed};
 use super::super::protocol::{Answer, Request, Step};
 use super::super::recovery::Recovery;
-use super::super::snapshot::{LaneHead, Snapshot};
+use super::super::snapshot::{Beside, Look, Looked, Snapshot};
 use super::super::upkeep::collect::{Useless, Verdict};
 use super::super::upkeep::plan;
 use super::super::upkeep::replace::{Merged, Next, Replace};
@@ -30,66 +30,25 @@ const READ_MS_MAX: u64 = KEEP_MS / 2;
 /// An event is repeated after so many others at most: a repetition may be repeated, seldom often.
 const REPEATED_MAX: i64 = 60;
 
-/// Reads the manifests as [`Snapshot::read`] does.
-#[derive(Default)]
-struct Look {
-    upkeep: Vec<String>,
-    asked: Vec<String>,
-    step: u8,
-}
-
-impl Look {
-    /// `None` when the store did not answer: whoever looks looks again.
-    fn step(&mut self, answers: Vec<Answer>) -> Step<Option<Snapshot>> {
-        if answers.iter().any(|a| matches!(a, Answer::Failed(_))) {
-            return Step::Done(None);
+/// One move of somebody who looks; `None` when the store did not answer: whoever looks looks again.
+fn see(look: &mut Look, answers: Vec<Answer>) -> Step<Option<Box<Looked>>> {
+    match look.step(answers) {
+        Step::Do(requests) => Step::Do(requests),
+        Step::Done(Ok(looked)) => Step::Done(Some(looked)),
+        Step::Done(Err(error)) => {
+            assert_eq!(error.kind(), Kind::Store, "{error}");
+            Step::Done(None)
         }
-        self.step += 1;
-        let list = |lane: &str| Request::List {
-            folder: format!("{}/{lane}", layout::MANIFESTS),
-            after: None,
-        };
-        match self.step {
-            1 => Step::Do(vec![list(layout::UPKEEP)]),
-            2 => {
-                self.upkeep = paths(answers);
-                Step::Do(vec![list("main")])
-            }
-            3 => {
-                self.asked = paths(answers);
-                self.asked.append(&mut self.upkeep);
-                let get = |path: &String| Request::Get { path: path.clone() };
-                Step::Do(self.asked.iter().map(get).collect())
-            }
-            _ => Step::Done(Some(self.read(answers))),
-        }
-    }
-
-    fn read(&self, answers: Vec<Answer>) -> Snapshot {
-        let (mut live, mut heads) = (Live::with_former(), BTreeMap::new());
-        for (path, answer) in self.asked.iter().zip(answers) {
-            let Answer::Bytes(bytes) = answer else { panic!("{path} is listed and missing") };
-            let (manifest, hash) = Manifest::decode(&bytes).expect("a manifest is whole");
-            let lane: Arc<str> = manifest.lane.as_str().into();
-            let (epoch, created_at) = (manifest.epoch, manifest.created_at);
-            heads.insert(lane.clone(), LaneHead { lane: lane.clone(), epoch, hash, created_at });
-            live.add(&lane, manifest).expect("what is replaced is there");
-        }
-        let (files, former, redriven) = live.finish();
-        Snapshot { lanes: heads.into_values().collect(), files, former, redriven }
-    }
-}
-
-fn paths(answers: Vec<Answer>) -> Vec<String> {
-    match answers.into_iter().next() {
-        Some(Answer::Paths(paths)) => paths,
-        other => panic!("a list answers with paths, not {other:?}"),
     }
 }
 
 enum Keeping {
     Opening(Box<Recovery>),
     Looking(Look),
+    /// What is new since the last checkpoint?
+    Covering(Look),
+    /// The next checkpoint is written.
+    Checkpointing(Box<Write>),
     Replacing(Box<Replace>),
     /// The inputs are read, job by job.
     Reading(Box<Replace>),
@@ -119,7 +78,10 @@ impl Keeper {
     }
 
     pub(super) fn step(&mut self, answers: Vec<Answer>, now: i64, random: &mut Random) -> Move {
-        let again = Keeping::Looking(Look::default());
+        let again = match random.percent(25) {
+            true => Keeping::Covering(Look::new(Beside::News)),
+            false => Keeping::Looking(Look::new(Beside::Former)),
+        };
         match std::mem::replace(&mut self.doing, again) {
             Keeping::Opening(mut recovery) => match recovery.step(answers) {
                 Step::Do(requests) => {
@@ -135,13 +97,32 @@ impl Keeper {
                     Move::End
                 }
             },
-            Keeping::Looking(mut look) => match look.step(answers) {
+            Keeping::Covering(mut look) => match see(&mut look, answers) {
+                Step::Do(requests) => {
+                    self.doing = Keeping::Covering(look);
+                    Move::Do(requests)
+                }
+                Step::Done(Some(looked)) if looked.read > 0 => {
+                    self.doing = Keeping::Checkpointing(Box::new(Write::new(*looked)));
+                    Move::Sleep(0)
+                }
+                Step::Done(_) => Move::Sleep(1_000),
+            },
+            Keeping::Checkpointing(mut write) => match write.step(answers) {
+                Step::Do(requests) => {
+                    self.doing = Keeping::Checkpointing(write);
+                    Move::Do(requests)
+                }
+                // One that is damaged is passed over.
+                Step::Done(_) => Move::Sleep(1_000),
+            },
+            Keeping::Looking(mut look) => match see(&mut look, answers) {
                 Step::Do(requests) => {
                     self.doing = Keeping::Looking(look);
                     Move::Do(requests)
                 }
                 Step::Done(None) => Move::Sleep(1_000),
-                Step::Done(Some(snapshot)) => self.decide(&snapshot, now, random),
+                Step::Done(Some(looked)) => self.decide(&looked.snapshot, now, random),
             },
             Keeping::Replacing(replace) => self.replace(replace, answers),
             Keeping::Expiring(mut commit) => match commit.step(answers) {
@@ -310,7 +291,7 @@ impl Keeper {
 }
 
 enum Asking {
-    Looking(Look),
+    Looking(Box<Look>),
     /// What was found, the files to read, and whether retention has taken some out.
     Reading(BTreeSet<u64>, Vec<LiveFile>, bool),
 }
@@ -324,7 +305,7 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(began: u64, told: &Told) -> Self {
-        Self { doing: Asking::Looking(Look::default()), began, told: told.0 }
+        Self { doing: Asking::Looking(Box::new(Look::new(Beside::Former))), began, told: told.0 }
     }
 
     pub(super) fn step(&mut self, answers: Vec<Answer>, now: u64) -> Move {
@@ -333,10 +314,11 @@ impl Reader {
             return Move::End;
         }
         match &mut self.doing {
-            Asking::Looking(look) => match look.step(answers) {
+            Asking::Looking(look) => match see(look, answers) {
                 Step::Do(requests) => Move::Do(requests),
                 Step::Done(None) => Move::End,
-                Step::Done(Some(snapshot)) => {
+                Step::Done(Some(looked)) => {
+                    let snapshot = looked.snapshot;
                     let removed = |f: &Former| matches!(f.end, super::super::End::Removed(_));
                     let expired = snapshot.former.iter().any(removed);
                     self.doing = Asking::Reading(BTreeSet::new(), snapshot.files, expired);

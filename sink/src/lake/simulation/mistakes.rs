@@ -3,18 +3,22 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::super::mistake::{Mistake, with};
-use super::{Seen, Where, run};
+use super::{Seen, Where, run, say};
 
 /// Where a mistake can show, so that it is not sought elsewhere.
 fn place(mistake: Mistake) -> Where {
     use Mistake::{
-        AbandonedForgotten, CollectedAtOnce, CollectedUnsynced, ExistsIsDurable, LinkReplaces,
+        AbandonedForgotten, CheckpointAhead, CheckpointForgets, CheckpointOfOthers,
+        CheckpointUnproved, CollectedAtOnce, CollectedUnsynced, ExistsIsDurable, LinkReplaces,
         NewFolderUnsynced, NoFileSync, NoFolderSync, OneNotReplaced, ReadIsDurable,
         ReplacedForgotten, UndecidedCollected, UpkeepGivesUp, UpkeepUnannounced,
     };
     match mistake {
         AbandonedForgotten => Where { folder: Some(false), kept: Some(true) },
         CollectedUnsynced => Where { folder: Some(true), kept: Some(true) },
+        CheckpointUnproved | CheckpointOfOthers | CheckpointForgets | CheckpointAhead => {
+            Where { folder: None, kept: Some(true) }
+        }
         UpkeepUnannounced | UpkeepGivesUp | OneNotReplaced | CollectedAtOnce
         | UndecidedCollected | ReplacedForgotten => Where { folder: None, kept: Some(true) },
         NoFileSync | NoFolderSync | NewFolderUnsynced | ExistsIsDurable | ReadIsDurable
@@ -40,7 +44,9 @@ fn found(mistake: Mistake) -> Option<u64> {
         with(mistake, || catch_unwind(AssertUnwindSafe(run)).is_err())
     };
     let first = first_seed(mistake);
-    (first..first + 3_000).find(fails)
+    let found = (first..first + 3_000).find(fails);
+    say(&format!("{mistake:?} is found by seed {found:?}"));
+    found
 }
 
 macro_rules! every_one_is_found {
@@ -90,6 +96,10 @@ every_one_is_found! {
     CollectedUnsynced => removing_before_it_is_certain,
     UndecidedCollected => removing_what_is_being_written,
     ReplacedForgotten => identities_in_replaced_files,
+    CheckpointUnproved => checkpoints_that_are_not_proved,
+    CheckpointOfOthers => checkpoints_of_other_chains,
+    CheckpointForgets => a_checkpoint_that_forgets,
+    CheckpointAhead => a_checkpoint_ahead_of_its_files,
     NoFileSync => content_that_is_not_synced,
     NoFolderSync => names_that_are_not_synced,
     NewFolderUnsynced => new_folders_that_are_not_synced,

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::super::checkpoint::Checkpoint;
 use super::super::layout;
 use super::super::local::disk::{Disk, Folder};
+use super::super::manifest::Checksum;
 use super::super::protocol::{Answer, Request};
 use super::Random;
 use super::disk::{Plug, ROOT, SimDisk};
@@ -33,6 +35,8 @@ pub(super) struct World {
     /// Milliseconds since the world began.
     pub(super) now: u64,
     pub(super) power_cuts: u64,
+    /// Checkpoints that were lost, torn or exchanged.
+    pub(super) spoiled: u64,
 }
 
 impl World {
@@ -137,6 +141,30 @@ impl World {
         }
     }
 
+    /// Loses a part of a checkpoint, tears it, takes a file out of it, or makes it one of other chains.
+    pub(super) fn spoil_checkpoint(&mut self, random: &mut Random) {
+        let objects = self.objects();
+        let all = objects.iter().filter(|(path, _)| path.starts_with("_checkpoints/"));
+        let all: Vec<(&String, &Bytes)> = all.collect();
+        if all.is_empty() {
+            return;
+        }
+        let (path, bytes) = all[random.below(all.len())];
+        let spoiled = match random.below(3) {
+            0 => None,
+            1 => Some(bytes.slice(..bytes.len() / 2)),
+            _ => Some(exchanged(path, bytes)),
+        };
+        let path = path.clone();
+        let request = match spoiled {
+            None => Request::Delete { path },
+            Some(bytes) => Request::Put { path, bytes, if_absent: false },
+        };
+        let access = self.access(u64::MAX - 1);
+        self.apply(&access, &request);
+        self.spoiled += 1;
+    }
+
     /// Only puts are delayed beyond their writer's patience: a delayed delete would need a store that
     /// keeps a request longer than our names, which are never used again, live.
     fn delay(&mut self, request: &Request) {
@@ -163,6 +191,20 @@ impl World {
     }
 }
 
+/// Something that can be read and is not true.
+fn exchanged(path: &str, bytes: &Bytes) -> Bytes {
+    if let Some(mut root) = Checkpoint::decode(path, bytes) {
+        root.live.pop();
+        root.lanes.iter_mut().for_each(|covered| covered.hash = Checksum::of(b"another"));
+        return root.encode().into();
+    }
+    let Ok(mut run) = serde_json::from_slice::<serde_json::Value>(bytes) else {
+        return Bytes::new();
+    };
+    run["files"].as_array_mut().map(Vec::pop);
+    run.to_string().into()
+}
+
 fn in_bucket(objects: &mut BTreeMap<String, Bytes>, request: &Request) -> Answer {
     match request {
         Request::Put { path, bytes, if_absent } => {
@@ -176,6 +218,7 @@ fn in_bucket(objects: &mut BTreeMap<String, Bytes>, request: &Request) -> Answer
         Request::Look { path } if objects.contains_key(path) => Answer::Exists,
         Request::Look { .. } => Answer::Missing,
         Request::List { folder, after } => list(objects.keys(), folder, after.as_deref()),
+        Request::Folders { folder } => folders(objects.keys(), folder),
         Request::Delete { path } => {
             objects.remove(path);
             Answer::Done
@@ -188,6 +231,12 @@ fn list<'a>(paths: impl Iterator<Item = &'a String>, folder: &str, after: Option
     let (folder, after) = (format!("{folder}/"), after.unwrap_or(""));
     let below = paths.filter(|p| p.starts_with(&folder) && p.as_str() > after);
     Answer::Paths(below.cloned().collect())
+}
+
+fn folders<'a>(paths: impl Iterator<Item = &'a String>, folder: &str) -> Answer {
+    let below = paths.filter_map(|p| p.strip_prefix(folder)?.strip_prefix('/')?.split_once('/'));
+    let names: BTreeSet<&str> = below.map(|(name, _)| name).collect();
+    Answer::Paths(names.into_iter().map(|name| format!("{folder}/{name}")).collect())
 }
 
 /// As `local` does it.
@@ -218,6 +267,7 @@ fn in_folder(folder: &Folder<SimDisk>, request: &Request) -> Answer {
         Request::List { folder: below, after } => {
             list(folder.disk.files().keys(), below, after.as_deref())
         }
+        Request::Folders { folder: of } => folders(folder.disk.files().keys(), of),
         Request::Sync { folder: of } => match folder.disk.is_folder(&place(of)) {
             true => folder.disk.sync_folder(&place(of)).map_or_else(failed, |()| Answer::Done),
             false => Answer::Done,

@@ -1,0 +1,187 @@
+//! A lake after a year: epochs of 30 seconds, compacted every hour, with a checkpoint whenever one is due.
+//! What a start and a question read of it is counted. `LAKE_EPOCHS=1000000` is the year itself, for which
+//! the test is better built with `--release`.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::super::commit::{Contents, Lane, Sealed};
+use super::super::encode::Encoded;
+use super::super::lake::{drive, perform_all};
+use super::super::layout::{self, Hour};
+use super::super::manifest::{ColumnKind, ColumnSpec, DataFile, FileKind, Replacement, SpanEntry};
+use super::super::plan::Namer;
+use super::super::protocol::{Answer, Request, Step};
+use super::super::recovery::{End, Recovery};
+use super::super::snapshot::{Beside, Look, Looked};
+use super::super::store::LakeStore;
+use super::super::window::Recent;
+use super::write::{EPOCHS_MIN, Write};
+use super::*;
+
+const EPOCHS_AN_HOUR: u64 = 120;
+/// What a start, and a question, may read.
+const OBJECTS_MAX: usize = 50;
+
+/// Carries a machine to its end and counts what it reads.
+async fn counted<T>(
+    at: &LakeStore,
+    read: &mut usize,
+    mut step: impl FnMut(Vec<Answer>) -> Step<T>,
+) -> T {
+    let mut answers = Vec::new();
+    loop {
+        match step(std::mem::take(&mut answers)) {
+            Step::Do(requests) => {
+                *read += requests.iter().filter(|r| matches!(r, Request::Get { .. })).count();
+                answers = perform_all(at, requests).await;
+            }
+            Step::Done(result) => return result,
+        }
+    }
+}
+
+fn encoded(lane: &Lane, hour: i64, rows: u64) -> Encoded {
+    let columns: Arc<[ColumnSpec]> =
+        [ColumnSpec { name: "dedup_key".into(), kind: ColumnKind::Text }].into();
+    let mut namer = Namer::new(&lane.lane, lane.head + 1, &lane.writer);
+    let head = namer.head("aws_cloudtrail", FileKind::Events, Hour(hour), columns.clone());
+    let (dt, hr) = Hour(hour).dt_hr();
+    let time = hour * 3_600_000_000;
+    let file = DataFile {
+        path: head.path,
+        table: head.table,
+        kind: head.kind,
+        dt,
+        hr,
+        rows,
+        bytes: 0,
+        checksum: Checksum::of(b""),
+        min_time: time,
+        max_time: time,
+        min_ingest: time,
+        max_ingest: time,
+        schema: 0,
+        column_bytes: vec![0],
+    };
+    Encoded { file, columns, bytes: Bytes::new() }
+}
+
+/// The manifest alone: nobody reads the files.
+async fn commit(at: &LakeStore, lane: &mut Lane, sealed: Sealed) {
+    let path = layout::under(&at.root, &layout::manifest(&lane.lane, lane.head + 1));
+    at.store.put(&path, sealed.bytes.into()).await.unwrap();
+    lane.committed(&sealed.manifest, sealed.hash);
+}
+
+async fn open(at: &LakeStore, lane: &str, read: &mut usize) -> Lane {
+    let mut recovery = Recovery::new(lane, "3f9a1c20", 0);
+    counted(at, read, |answers| recovery.step(answers)).await.unwrap().0
+}
+
+async fn look(at: &LakeStore, mut look: Look, read: &mut usize) -> Box<Looked> {
+    counted(at, read, |answers| look.step(answers)).await.unwrap()
+}
+
+/// Returns the most objects that a question would have read just before a checkpoint.
+async fn age(at: &LakeStore, epochs: u64) -> usize {
+    let mut main = open(at, "main", &mut 0).await;
+    let mut upkeep = open(at, layout::UPKEEP, &mut 0).await;
+    let (mut hour_files, mut since, mut most) = (Vec::new(), 0, 0);
+    for epoch in 1..=epochs {
+        let hour = (epoch / EPOCHS_AN_HOUR) as i64;
+        let now = epoch as i64 * 30_000_000;
+        let file = encoded(&main, hour, 1);
+        hour_files.push(file.file.path.clone());
+        let span = SpanEntry {
+            source: "s".into(),
+            partition: "p".into(),
+            after: epoch - 1,
+            upto: epoch,
+            received: 1,
+            stored: 1,
+            duplicates: 0,
+            dead: 0,
+            dropped: 0,
+            state: None,
+        };
+        let contents = Contents { spans: vec![span], ..Contents::default() };
+        let sealed = main.seal(contents, vec![file], now);
+        commit(at, &mut main, sealed).await;
+        if (epoch + 1) % EPOCHS_AN_HOUR == 0 {
+            let files = std::mem::take(&mut hour_files);
+            let whole = encoded(&upkeep, hour, files.len() as u64);
+            let rows = Default::default();
+            let replaced = vec![Replacement { by: 0, rewrites: 1, rows, files }];
+            let contents = Contents { replaced, ..Contents::default() };
+            let sealed = upkeep.seal(contents, vec![whole], now);
+            commit(at, &mut upkeep, sealed).await;
+        }
+        since += 1;
+        if since >= EPOCHS_MIN {
+            let mut read = 0;
+            let looked = look(at, Look::new(Beside::News), &mut read).await;
+            (most, since) = (most.max(read), 0);
+            let mut write = Write::new(*looked);
+            drive(at, |answers| write.step(answers)).await.unwrap();
+        }
+    }
+    most
+}
+
+/// What a process reads that begins to write the lane, without identities: nothing is new.
+async fn start(at: &LakeStore) -> usize {
+    let mut read = 0;
+    let lane = open(at, "main", &mut read).await;
+    let mut end = End::new(layout::UPKEEP);
+    let head = counted(at, &mut read, |answers| end.step(answers)).await.unwrap();
+    for (lane, head) in [(lane.lane.as_str(), lane.head), (layout::UPKEEP, head)] {
+        let mut recent = Recent::new(lane, head, i64::MAX, u64::MAX);
+        counted(at, &mut read, |answers| recent.step(answers)).await.unwrap();
+    }
+    read
+}
+
+fn contents(looked: &Looked) -> (BTreeSet<String>, BTreeSet<String>) {
+    let snapshot = &looked.snapshot;
+    let files = snapshot.files.iter().map(|live| format!("{live:?}"));
+    let former = snapshot.former.iter().map(|former| format!("{former:?}"));
+    (files.collect(), former.collect())
+}
+
+#[tokio::test]
+async fn a_start_and_a_question_read_little_of_a_lake_of_any_age() {
+    let long = std::env::var("LAKE_EPOCHS").ok().and_then(|n| n.parse().ok());
+    let epochs = long.unwrap_or(4_000);
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let at = LakeStore::of(&store, &"lake".into());
+    let most = age(&at, epochs).await;
+    let began = Instant::now();
+    let started = start(&at).await;
+    let start_took = began.elapsed();
+    let (began, mut read) = (Instant::now(), 0);
+    let looked = look(&at, Look::new(Beside::Nothing), &mut read).await;
+    let look_took = began.elapsed();
+    let said = writeln!(
+        std::io::stderr(),
+        "{epochs} epochs: a start reads {started} objects in {start_took:?}, a question {read} in \
+         {look_took:?} for {} files, never more than {most}",
+        looked.snapshot.files.len()
+    );
+    said.unwrap();
+    assert!(started < OBJECTS_MAX && most < OBJECTS_MAX, "a start {started}, a question {most}");
+    assert!(start_took.max(look_took) < Duration::from_secs(2) || cfg!(debug_assertions));
+    if long.is_none() {
+        let with = look(&at, Look::new(Beside::Former), &mut 0).await;
+        let without = look(&at, Look::without_checkpoints(Beside::Former), &mut 0).await;
+        assert_eq!(contents(&with), contents(&without));
+        assert_eq!(with.snapshot.lanes, without.snapshot.lanes);
+        assert!(with.snapshot.former.len() > 3_000 && with.read < EPOCHS_MIN + 2);
+    }
+}
