@@ -82,6 +82,17 @@ pub enum LakeCommand {
         #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
         format: ReportFormat,
     },
+    /// Record that files which `verify` names are lost for good. The lake is whole without them, and says
+    /// how many rows it lacks. Refuses what is whole.
+    ForgetFile {
+        #[command(flatten)]
+        lake: LakeArgs,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+        /// Their paths, from the lake's root.
+        #[arg(required = true)]
+        paths: Vec<String>,
+    },
     /// Write down what the manifests say up to now, so that questions need not read all of them. A process
     /// with `lake.compaction` or `lake.retention` does it by itself.
     Checkpoint {

@@ -1,4 +1,4 @@
-//! `mantissa lake verify|ls|show|du|compact|expire|collect|checkpoint`.
+//! `mantissa lake verify|ls|show|du|compact|expire|collect|forget-file|checkpoint`.
 
 mod look;
 
@@ -39,6 +39,9 @@ pub fn run(command: LakeCommand) -> anyhow::Result<ExitCode> {
         LakeCommand::Collect { lake, dry_run, keep_minutes, format } => {
             collect(&super::lake_options(&lake)?, dry_run, keep_minutes, format)
         }
+        LakeCommand::ForgetFile { lake, format, paths } => {
+            forget(&super::lake_options(&lake)?, &paths, format)
+        }
         LakeCommand::Checkpoint { lake, format } => {
             checkpoint(&super::lake_options(&lake)?, format)
         }
@@ -54,6 +57,20 @@ fn say(
         ReportFormat::Json => report::data(&format!("{}\n", serde_json::to_string(value)?)),
         ReportFormat::Text => report::out(&text()),
     }
+}
+
+fn forget(
+    options: &LakeOptions,
+    paths: &[String],
+    format: ReportFormat,
+) -> anyhow::Result<ExitCode> {
+    let forgotten =
+        super::block_on(async { Ok(Upkeep::open(options).await?.forget(paths).await?) })?;
+    say(format, &forgotten, || {
+        let files = report::plural(forgotten.files, "file", "files");
+        format!("{files} with {} rows known to be lost\n", report::count(forgotten.rows))
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn checkpoint(options: &LakeOptions, format: ReportFormat) -> anyhow::Result<ExitCode> {

@@ -232,6 +232,8 @@ pub enum Why {
     Age,
     /// The lake had become larger than the owner wanted.
     Size,
+    /// It was missing or damaged, and nobody had another copy.
+    Lost,
 }
 
 /// A file that is no part of the lake from this epoch on, nor are its rows.

@@ -22,6 +22,8 @@ pub mod layout;
 mod live;
 mod local;
 pub mod manifest;
+#[cfg(test)]
+mod model;
 mod part;
 mod plan;
 mod protocol;
@@ -52,6 +54,7 @@ pub use snapshot::{LaneHead, Snapshot};
 pub use store::{LakeOptions, LakeStore, S3Options};
 pub use tables::{alert_schema, dead_id};
 pub use upkeep::{
-    Collected, Compacted, CompactionOptions, Expired, RetentionOptions, Upkeep, collect, expirable,
+    Collected, Compacted, CompactionOptions, Expired, Forgotten, RetentionOptions, Upkeep, collect,
+    expirable,
 };
 pub use verify::{Fault, verify};

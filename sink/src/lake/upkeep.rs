@@ -8,6 +8,7 @@
 
 pub(super) mod collect;
 mod digest;
+mod forget;
 mod merge;
 mod options;
 pub(super) mod plan;
@@ -19,10 +20,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 
-use super::commit::{Commit, Contents, Lane};
+use super::commit::Lane;
 use super::encode::FileHead;
 use super::error::{Error, Kind};
-use super::lake::{drive, now_us, perform_all, recover};
+use super::lake::{now_us, perform_all, recover};
 use super::layout;
 use super::live::LiveFile;
 use super::manifest::{Removed, Why};
@@ -31,6 +32,7 @@ use super::store::{LakeOptions, LakeStore};
 
 pub use collect::{Collected, collect};
 pub(super) use digest::Digester;
+pub use forget::Forgotten;
 pub use options::CompactionOptions;
 use plan::{Job, Partition};
 use replace::{Next, Replace};
@@ -120,12 +122,7 @@ impl Upkeep {
         for gone in gone.chunks(REMOVED_MAX) {
             let path = |live: &LiveFile| live.file.path.clone();
             let removed = gone.iter().map(|(live, why)| Removed { path: path(live), why: *why });
-            let contents = Contents { removed: removed.collect(), ..Contents::default() };
-            self.take_new_name();
-            let sealed = self.lane.seal(contents, Vec::new(), now_us());
-            let mut commit = Commit::new(sealed);
-            drive(&self.at, |answers| commit.step(answers)).await?;
-            self.lane.committed(&commit.sealed.manifest, commit.sealed.hash);
+            self.remove(removed.collect()).await?;
         }
         Ok(expired)
     }
@@ -229,8 +226,8 @@ impl Expired {
             }
             table.to = hour.max(std::mem::take(&mut table.to));
             *match why {
-                Why::Age => &mut table.rows_by_age,
                 Why::Size => &mut table.rows_by_size,
+                Why::Age | Why::Lost => &mut table.rows_by_age,
             } += file.rows;
         }
         expired

@@ -13,7 +13,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::error::{Error, Kind};
 use super::layout;
-use super::manifest::{Checksum, DataFile, Digest, FileKind, Manifest, StateFile};
+use super::manifest::{Checksum, DataFile, Digest, FileKind, Manifest, StateFile, Why};
 use super::part::{self, Positions};
 use super::store::LakeStore;
 
@@ -45,7 +45,7 @@ enum State {
     /// A later epoch has its rows in another file.
     Replaced,
     /// A later epoch has taken it out of the lake with its rows.
-    Removed,
+    Removed(Why),
 }
 
 /// Checks the lake; `deep` reads every byte of it.
@@ -74,9 +74,19 @@ pub async fn verify(at: &LakeStore, deep: bool) -> Result<Report, Error> {
         .collect();
     let mut readable = Vec::new();
     for (path, known) in files {
-        match objects.remove(&path) {
-            _ if known.state == State::Replaced => report.replaced(&known.file),
-            _ if known.state == State::Removed => report.removed(&known.file),
+        let object = objects.remove(&path);
+        match known.state {
+            State::Live => {}
+            State::Replaced => {
+                report.replaced(&known.file);
+                continue;
+            }
+            State::Removed(why) => {
+                report.removed(&known.file, why);
+                continue;
+            }
+        }
+        match object {
             None => report.file_problem(Fault::MissingFile, &known.file, "is missing"),
             Some(size) if size != known.file.bytes => {
                 let what = format!("has {size} bytes instead of {}", known.file.bytes);
@@ -319,7 +329,7 @@ fn check_replaced(
         }
     }
     for removed in &manifest.removed {
-        take(path, &removed.path, State::Removed, is_blind, report, files);
+        take(path, &removed.path, State::Removed(removed.why), is_blind, report, files);
     }
 }
 

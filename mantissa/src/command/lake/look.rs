@@ -177,6 +177,7 @@ fn text(shown: &Shown<'_>, former: Option<&Former>) -> String {
             End::Replaced(by) => format!("replaced  by {by}"),
             End::Removed(Why::Age) => "removed   because of its age".to_owned(),
             End::Removed(Why::Size) => "removed   because the lake was too large".to_owned(),
+            End::Removed(Why::Lost) => "forgotten because it was lost".to_owned(),
         };
         let when = at(former.at);
         text.push_str(&format!("  {how} at {when}: it is no part of the lake any more\n"));

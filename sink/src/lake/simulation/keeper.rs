@@ -83,39 +83,9 @@ impl Keeper {
             false => Keeping::Looking(Look::new(Beside::Former)),
         };
         match std::mem::replace(&mut self.doing, again) {
-            Keeping::Opening(mut recovery) => match recovery.step(answers) {
-                Step::Do(requests) => {
-                    self.doing = Keeping::Opening(recovery);
-                    Move::Do(requests)
-                }
-                Step::Done(Ok((lane, _))) => {
-                    self.lane = Some(lane);
-                    Move::Sleep(0)
-                }
-                Step::Done(Err(error)) => {
-                    assert_ne!(error.kind(), Kind::Damaged, "{error}");
-                    Move::End
-                }
-            },
-            Keeping::Covering(mut look) => match see(&mut look, answers) {
-                Step::Do(requests) => {
-                    self.doing = Keeping::Covering(look);
-                    Move::Do(requests)
-                }
-                Step::Done(Some(looked)) if looked.read > 0 => {
-                    self.doing = Keeping::Checkpointing(Box::new(Write::new(*looked)));
-                    Move::Sleep(0)
-                }
-                Step::Done(_) => Move::Sleep(1_000),
-            },
-            Keeping::Checkpointing(mut write) => match write.step(answers) {
-                Step::Do(requests) => {
-                    self.doing = Keeping::Checkpointing(write);
-                    Move::Do(requests)
-                }
-                // One that is damaged is passed over.
-                Step::Done(_) => Move::Sleep(1_000),
-            },
+            Keeping::Opening(recovery) => self.open(recovery, answers),
+            Keeping::Covering(look) => self.cover(look, answers),
+            Keeping::Checkpointing(write) => self.checkpoint(write, answers),
             Keeping::Looking(mut look) => match see(&mut look, answers) {
                 Step::Do(requests) => {
                     self.doing = Keeping::Looking(look);
@@ -166,6 +136,48 @@ impl Keeper {
                 Move::Do(judged.map(|path| Request::Delete { path }).collect())
             }
             Keeping::Collecting => Move::Sleep(random.below(300_000) as u64),
+        }
+    }
+
+    fn open(&mut self, mut recovery: Box<Recovery>, answers: Vec<Answer>) -> Move {
+        match recovery.step(answers) {
+            Step::Do(requests) => {
+                self.doing = Keeping::Opening(recovery);
+                Move::Do(requests)
+            }
+            Step::Done(Ok((lane, _))) => {
+                self.lane = Some(lane);
+                Move::Sleep(0)
+            }
+            Step::Done(Err(error)) => {
+                assert_ne!(error.kind(), Kind::Damaged, "{error}");
+                Move::End
+            }
+        }
+    }
+
+    fn cover(&mut self, mut look: Look, answers: Vec<Answer>) -> Move {
+        match see(&mut look, answers) {
+            Step::Do(requests) => {
+                self.doing = Keeping::Covering(look);
+                Move::Do(requests)
+            }
+            Step::Done(Some(looked)) if looked.read > 0 => {
+                self.doing = Keeping::Checkpointing(Box::new(Write::new(*looked)));
+                Move::Sleep(0)
+            }
+            Step::Done(_) => Move::Sleep(1_000),
+        }
+    }
+
+    fn checkpoint(&mut self, mut write: Box<Write>, answers: Vec<Answer>) -> Move {
+        match write.step(answers) {
+            Step::Do(requests) => {
+                self.doing = Keeping::Checkpointing(write);
+                Move::Do(requests)
+            }
+            // One that is damaged is passed over.
+            Step::Done(_) => Move::Sleep(1_000),
         }
     }
 

@@ -4,7 +4,7 @@ use object_store::ObjectStoreExt;
 
 use super::super::lake::tests::{filled, options, part, uid};
 use super::super::verify::{Report, verify};
-use super::super::{Fault, Lake, LakeOptions};
+use super::super::{Fault, Lake, LakeOptions, checkpoint};
 use super::*;
 
 /// Never "not yet": files are as young as the test.
@@ -246,4 +246,41 @@ async fn what_has_been_kept_long_enough_is_gone_and_accounted_for() {
     assert_eq!((recovered.next_epoch, recovered.window.len()), (5, 0));
     lake.commit(vec![part("p", 80, 90)]).await.unwrap();
     assert!(report(folder, true).await.ok);
+}
+
+#[tokio::test]
+async fn what_is_lost_for_good_is_recorded_and_can_be_given_again() {
+    let (folder, lake) = filled(4).await;
+    drop(lake);
+    let folder = folder.path();
+    let files = snapshot(folder).await;
+    let [lost, damaged, whole] = [0, 1, 2].map(|n| files.table("aws_cloudtrail").nth(n).unwrap());
+    let rows = lost.file.rows + damaged.file.rows;
+    std::fs::remove_file(folder.join(&lost.file.path)).unwrap();
+    std::fs::write(folder.join(&damaged.file.path), b"something else").unwrap();
+    assert!(!report(folder, false).await.ok);
+    let mut upkeep = Upkeep::open(&options(folder)).await.unwrap();
+    for refused in [whole.file.path.as_str(), "no/such/file.parquet"] {
+        let paths = [lost.file.path.clone(), refused.to_owned()];
+        let error = upkeep.forget(&paths).await.unwrap_err();
+        assert!(error.kind() == Kind::Options && error.to_string().contains(refused), "{error}");
+    }
+    assert_eq!(snapshot(folder).await.files.len(), files.files.len(), "all of them or none");
+    let paths = [lost, damaged, lost].map(|live| live.file.path.clone());
+    let forgotten = upkeep.forget(&paths).await.unwrap();
+    assert_eq!(forgotten, Forgotten { files: 2, rows });
+    drop(upkeep);
+    checkpoint(&options(folder), true).await.unwrap();
+    collect(&options(folder), 0, true).await.unwrap();
+    let after = report(folder, true).await;
+    assert!(after.ok, "{after}");
+    assert_eq!((after.lost_files, after.lost_rows, after.removed_rows), (2, rows, 0));
+    assert!(
+        after.to_string().contains(&format!("{rows} rows of them known to be lost")),
+        "{after}"
+    );
+    assert_eq!(snapshot(folder).await.files.len(), files.files.len() - 2);
+    // Their identities are not known any more.
+    let (_, recovered) = Lake::open(&options(folder)).await.unwrap();
+    assert_eq!(recovered.window.len() as u64, report(folder, false).await.totals.stored - rows);
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::super::manifest::{DataFile, SpanEntry};
+use super::super::manifest::{DataFile, SpanEntry, Why};
 
 /// Problems listed; more are only counted.
 const LISTED_MAX: usize = 1_000;
@@ -132,6 +132,9 @@ pub struct Report {
     /// totals: they were stored.
     pub removed_files: u64,
     pub removed_rows: u64,
+    /// Files that are lost for good, which somebody has recorded. As those above.
+    pub lost_files: u64,
+    pub lost_rows: u64,
     pub totals: Totals,
     pub partitions: Vec<PartitionTotals>,
     /// Partitions that never gave a record: sources keep there what they need at their next start.
@@ -158,6 +161,8 @@ impl Report {
             replaced_files: 0,
             removed_files: 0,
             removed_rows: 0,
+            lost_files: 0,
+            lost_rows: 0,
             totals: Totals::default(),
             partitions: Vec::new(),
             state_partitions: 0,
@@ -218,10 +223,14 @@ impl Report {
         self.replaced_files += 1;
     }
 
-    pub(super) fn removed(&mut self, file: &DataFile) {
+    pub(super) fn removed(&mut self, file: &DataFile, why: Why) {
         self.take_back(file);
-        self.removed_files += 1;
-        self.removed_rows += file.rows;
+        let (files, rows) = match why {
+            Why::Age | Why::Size => (&mut self.removed_files, &mut self.removed_rows),
+            Why::Lost => (&mut self.lost_files, &mut self.lost_rows),
+        };
+        *files += 1;
+        *rows += file.rows;
     }
 
     /// Undoes [`Report::file`].
@@ -267,7 +276,7 @@ impl fmt::Display for Report {
                 f,
                 "The lake {} is whole: {received} records received = {stored} stored + {duplicates} \
                  duplicates + {dead} dead + {dropped} dropped by policy, from {} source partitions \
-                 without gap or overlap, in {} epochs and {} files ({} bytes){}; {}.",
+                 without gap or overlap, in {} epochs and {} files ({} bytes){}{}; {}.",
                 self.lake,
                 self.partitions.len(),
                 self.epochs,
@@ -276,6 +285,10 @@ impl fmt::Display for Report {
                 match self.removed_rows {
                     0 => String::new(),
                     rows => format!(", {rows} rows of them removed by retention since"),
+                },
+                match self.lost_rows {
+                    0 => String::new(),
+                    rows => format!(", {rows} rows of them known to be lost"),
                 },
                 if self.deep {
                     "every byte was read"
