@@ -5,6 +5,7 @@ mod alerts;
 mod configuration;
 mod console;
 mod correlation;
+mod coverage;
 mod dead_letters;
 mod disk;
 mod health;

@@ -7,6 +7,7 @@ use event::Batch;
 use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
 use crate::source::Summary;
+use crate::standing::Standing;
 
 /// Says what the numbers mean; saying it again changes nothing.
 fn describe() {
@@ -48,6 +49,7 @@ pub(crate) struct Meter {
     bytes: Counter,
     errors: Counter,
     up: Gauge,
+    standing: Standing,
     totals: Arc<Totals>,
 }
 
@@ -58,7 +60,7 @@ impl std::fmt::Debug for Meter {
 }
 
 impl Meter {
-    pub fn new(source: &Arc<str>) -> Self {
+    pub fn new(source: &Arc<str>, standing: &Standing) -> Self {
         describe();
         let name = source.to_string();
         Self {
@@ -73,6 +75,7 @@ impl Meter {
                 up.set(1.0);
                 up
             },
+            standing: standing.clone(),
             totals: Arc::default(),
         }
     }
@@ -98,9 +101,20 @@ impl Meter {
         self.errors.increment(1);
     }
 
-    /// Whether the other side answers.
-    pub fn up(&self, up: bool) {
-        self.up.set(f64::from(u8::from(up)));
+    /// The other side answers, or why it does not.
+    pub fn stands(&self, trouble: Option<&str>) {
+        self.up.set(f64::from(u8::from(trouble.is_none())));
+        self.standing.stands(trouble);
+    }
+
+    /// Everything that the other side had before that time was handed over, in milliseconds since 1970.
+    pub fn read_to(&self, ms: i64) {
+        self.standing.read_to(ms);
+    }
+
+    /// What the other side had between these times it has no longer.
+    pub fn gap(&self, from_ms: i64, to_ms: i64) {
+        self.standing.gap(from_ms, to_ms);
     }
 
     /// How many messages a partition is behind its other side.

@@ -37,12 +37,18 @@ use crate::emitter::Emitter;
 use crate::error::SourceError;
 use crate::finished::FinishedReceiver;
 use crate::probe::Findings;
+use crate::standing::Standing;
 
 /// A configured connector, ready to run.
 #[async_trait]
 pub trait Source: Send + 'static {
     /// Whether it ends by itself.
     fn is_finite(&self) -> bool;
+
+    /// Whether its other side speaks only to who listens, and keeps nothing for later.
+    fn hears(&self) -> bool {
+        false
+    }
 
     /// Runs until its end or the shutdown; see the module's documentation.
     async fn run(self: Box<Self>, context: SourceContext) -> Result<Summary, SourceError>;
@@ -73,6 +79,8 @@ pub struct SourceContext {
     /// By partition.
     pub resume: HashMap<Arc<str>, Resume>,
     pub shutdown: Shutdown,
+    /// Where the source says how it stands with its other side.
+    pub standing: Standing,
 }
 
 /// What a source did, for people.

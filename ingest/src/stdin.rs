@@ -75,6 +75,10 @@ impl Source for StdinSource {
         true
     }
 
+    fn hears(&self) -> bool {
+        true
+    }
+
     async fn run(self: Box<Self>, context: SourceContext) -> Result<Summary, SourceError> {
         let Self { options, log_type, input } = *self;
         let (sender, pieces) = mpsc::channel(CHUNKS_MAX);
@@ -91,7 +95,7 @@ impl Source for StdinSource {
             Some(entry) => entry.partition.clone(),
             None => known.new_name("stdin", "", &prefix),
         };
-        let meter = Meter::new(&context.name);
+        let meter = Meter::new(&context.name, &context.standing);
         let key = PartitionKey { source: context.name.clone(), partition };
         let resume = entry.as_ref().map(|entry| (entry.upto, &entry.state.framing));
         let assembler = Assembler::new(key, &log_type, &framing, resume, meter.clone());

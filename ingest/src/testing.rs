@@ -14,6 +14,7 @@ use crate::error::SourceError;
 use crate::finished::finished;
 use crate::ledger::Ledger;
 use crate::source::{Resume, ShutdownSender, Source, SourceContext, Summary, shutdown};
+use crate::standing::Standing;
 
 /// Reasons and bytes.
 type Rejects = Vec<(String, Vec<u8>)>;
@@ -63,6 +64,7 @@ impl Lake {
             finished: back,
             resume: self.resume.lock().clone(),
             shutdown: signal,
+            standing: Standing::default(),
         };
         let lake = self.clone();
         let pipeline = tokio::spawn(async move {

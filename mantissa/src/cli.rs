@@ -6,10 +6,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod backfill;
 mod backtest;
+mod coverage;
 mod lake;
 
 pub use backfill::Backfill;
 pub use backtest::Backtest;
+pub use coverage::Coverage;
 pub use lake::LakeCommand;
 
 /// Mantissa Log: collects audit logs, detects with Sigma rules, alerts, and keeps everything in a
@@ -53,6 +55,8 @@ pub enum Command {
     Backfill(Backfill),
     /// Run rules over the past: what they would have found in the lake. Nothing is sent.
     Backtest(Backtest),
+    /// Which hours of which sources the lake holds, and why others are not there.
+    Coverage(Coverage),
     /// Vendors that are asked for their logs: which the program knows, and whether a configured one answers.
     #[command(subcommand)]
     Sources(Sources),

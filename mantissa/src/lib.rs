@@ -9,6 +9,7 @@ mod backtest;
 pub mod cli;
 pub mod command;
 pub mod config;
+mod coverage;
 mod files;
 pub mod pipeline;
 pub mod plan;

@@ -18,7 +18,7 @@ use console::Health;
 use enrich::FactsInput;
 use event::time::HOUR_NS;
 use event::{Alert, Facts, Secret};
-use ingest::{Emitter, FinishedSender, Resume, Source, SourceContext, Summary};
+use ingest::{Emitter, FinishedSender, Resume, Source, SourceContext, Standing, Summary};
 use normalize::redact::{RedactOptions, Redactor};
 use sink::dispatch::Dispatcher;
 use sink::lake::{Lake, Positions, Window};
@@ -33,6 +33,7 @@ use crate::pipeline::{
 };
 use crate::plan::Plan;
 use crate::report;
+use crate::sight::collection::{self, CollectionSource, Watched};
 use crate::sight::source::{self as own, HealthSource, Sight};
 
 use control::Words;
@@ -81,11 +82,18 @@ pub async fn run_with(
     let window = Arc::new(recovered.window);
     let outbox = open_outbox(&plan.state_dir)?;
     let sight = Arc::new(sight_of(&plan));
+    let standings: Standings =
+        sources.keys().map(|name| (name.as_str().into(), Standing::default())).collect();
     if plan.tells_health {
         let is_finite = sources.values().all(|source| source.is_finite());
         let blind_after = Duration::from_secs(plan.rules_config.blind_after_s);
         let source = HealthSource::new(Arc::clone(&sight), blind_after, is_finite);
+        let collection =
+            (!is_finite).then(|| CollectionSource::new(watched(&plan, &sources, &standings)));
         sources.insert(own::NAME.to_owned(), Box::new(source));
+        if let Some(collection) = collection {
+            sources.insert(collection::NAME.to_owned(), Box::new(collection));
+        }
     }
     let states = take_requests(&plan, &lake, &window, &recovered.positions, &mut sources)?;
     // Before everything that counts or describes what it counts: the recorder is the console's.
@@ -96,7 +104,8 @@ pub async fn run_with(
     let workers = Workers::start(plan.workers, &shared)?;
     expect_sources(&plan, &shared);
     let (emitter, intake) = ingest::emitter(INTAKE_BATCHES_MAX, INTAKE_BYTES_MAX);
-    let (sources, finished) = start_sources(sources, emitter, &recovered.positions, &control);
+    let (sources, finished) =
+        start_sources(sources, emitter, &recovered.positions, &control, &standings);
     let (tally, _) = watch::channel(Tally::default());
     let (trouble, troubled) = watch::channel(None);
     let epochs = Epochs {
@@ -305,6 +314,24 @@ fn resume_of(positions: &Positions, source: &str) -> HashMap<Arc<str>, Resume> {
     .collect()
 }
 
+/// How each source stands, by its own word.
+type Standings = BTreeMap<Arc<str>, Standing>;
+
+/// The configured sources, to be watched.
+fn watched(
+    plan: &Plan,
+    sources: &BTreeMap<String, Box<dyn Source>>,
+    standings: &Standings,
+) -> BTreeMap<Arc<str>, Watched> {
+    let watched = |(name, config): (&String, &ingest::SourceConfig)| {
+        let (name, standing) = standings.get_key_value(name.as_str())?;
+        let keeps = sources.get(&**name).is_some_and(|source| !source.hears());
+        let log_type = config.log_type.clone();
+        Some((Arc::clone(name), Watched { log_type, keeps, standing: standing.clone() }))
+    };
+    plan.sources.iter().filter_map(watched).collect()
+}
+
 type Running = JoinSet<(String, anyhow::Result<Summary>)>;
 
 fn start_sources(
@@ -312,6 +339,7 @@ fn start_sources(
     emitter: Emitter,
     positions: &Positions,
     control: &Control,
+    standings: &Standings,
 ) -> (Running, HashMap<Arc<str>, FinishedSender>) {
     let mut running = JoinSet::new();
     let mut ways_back = HashMap::new();
@@ -325,6 +353,7 @@ fn start_sources(
             finished,
             resume: resume_of(positions, &name),
             shutdown: control.shutdown.clone(),
+            standing: standings.get(&name).cloned().unwrap_or_default(),
         };
         running.spawn(run_source(name, source, context, control.sources.clone()));
     }
@@ -338,9 +367,10 @@ async fn run_source(
     context: SourceContext,
     sources: Sources,
 ) -> (String, anyhow::Result<Summary>) {
-    let began = Instant::now();
+    let (began, standing) = (Instant::now(), context.standing.clone());
     sources.started(&name);
     let ended = source.run(context).await;
+    standing.ended(ended.as_ref().err().map(|e| format!("has stopped: {}", report::chain(e))));
     match &ended {
         Ok(summary) => {
             sources.ended(&name);

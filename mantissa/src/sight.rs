@@ -6,6 +6,7 @@
 //! Everything is computed from the rules, the log types and the times it is given; what is said about
 //! it goes out through [`source`], as events. This module must not read a clock or send anything.
 
+pub mod collection;
 pub mod silence;
 pub mod source;
 

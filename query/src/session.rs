@@ -28,6 +28,8 @@ use crate::table::{LakeTable, STORE_URL};
 pub(crate) const CATALOG: &str = "lake";
 pub(crate) const SCHEMA: &str = "main";
 pub(crate) const EVENTS: &str = "events";
+/// The program's record of its sources is about events, and none itself: not in [`EVENTS`].
+const LEDGER: &str = "mantissa_collection";
 
 /// Answers for the lake's own store and no other, local files included.
 #[derive(Debug)]
@@ -131,7 +133,7 @@ fn register(
     for (name, draft) in drafts {
         let columns = schema::merge(&draft.known, draft.files.iter().map(|f| &**f));
         let table = Arc::new(LakeTable::new(root.clone(), &columns, draft.files));
-        if draft.kind == FileKind::Events {
+        if draft.kind == FileKind::Events && name != LEDGER {
             event_tables.push((name.clone(), table.clone() as Arc<dyn TableProvider>));
         }
         tables.register_table(name, table)?;

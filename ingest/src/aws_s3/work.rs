@@ -100,7 +100,7 @@ impl Work {
         log_type: LogType,
         context: SourceContext,
     ) -> Result<Self, SourceError> {
-        let SourceContext { name, emitter, finished, resume, shutdown } = context;
+        let SourceContext { name, emitter, finished, resume, shutdown, standing } = context;
         let shelf = Shelf::open(&name, &log_type, options.remember_max, &resume)
             .map_err(|words| SourceError::new(&name, ErrorKind::Position, words))?;
         let config = options.aws.load().await;
@@ -111,7 +111,7 @@ impl Work {
             Arc::new(queue)
         });
         let stores = Arc::new(Stores::new(&config, options.aws.endpoint.as_deref()));
-        let meter = Meter::new(&name);
+        let meter = Meter::new(&name, &standing);
         let now = Instant::now();
         Ok(Self {
             reader: Reader { source: name, log_type, framing, meter, stores },
@@ -252,6 +252,10 @@ impl Work {
             Answer::Received(Ok(messages)) => {
                 (self.is_receiving, self.failures) = (false, 0);
                 self.up(None);
+                let is_idle = self.waiting.is_empty() && self.reading.is_empty();
+                if messages.is_empty() && self.inbox.len() == 0 && is_idle {
+                    self.reader.meter.read_to(now_ms());
+                }
                 for message in messages {
                     self.take_message(message)?;
                 }
@@ -363,7 +367,7 @@ impl Work {
     /// Whether the other side answers; said when it changes.
     fn up(&mut self, trouble: Option<String>) {
         let source = &self.reader.source;
-        self.reader.meter.up(trouble.is_none());
+        self.reader.meter.stands(trouble.as_deref());
         if let Some(words) = &trouble {
             self.reader.meter.error();
             if self.trouble.is_none() {

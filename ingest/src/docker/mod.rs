@@ -76,13 +76,17 @@ impl Source for DockerSource {
         false
     }
 
+    fn hears(&self) -> bool {
+        true
+    }
+
     async fn run(self: Box<Self>, mut context: SourceContext) -> Result<Summary, SourceError> {
         let name = context.name.clone();
         let engine = Engine::new(&self.options.socket, self.options.record_bytes_max);
         let engine = engine.map_err(|e| {
             SourceError::new(&name, ErrorKind::Config, "the engine's address").because(e)
         })?;
-        let meter = Meter::new(&name);
+        let meter = Meter::new(&name, &context.standing);
         describe_counter!(
             "mantissa_source_gaps_total",
             "Times that a source found that its other side no longer had what came next."
@@ -142,7 +146,7 @@ impl Follower {
                 },
             };
             self.meter.error();
-            self.meter.up(false);
+            self.meter.stands(Some(&trouble.to_string()));
             tracing::warn!(source = %self.key.source, %trouble, "the engine does not answer; trying again");
             pause = if self.position > before { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
             tokio::select! {
@@ -202,7 +206,7 @@ impl Follower {
             Ok(lines) => lines,
             Err(trouble) => return Ok(Some(trouble)),
         };
-        self.meter.up(true);
+        self.meter.stands(None);
         loop {
             let ended = self.some(&mut lines).await;
             self.hand_over().await?;

@@ -27,6 +27,7 @@ use crate::emitter::Emitter;
 use crate::error::{ErrorKind, SourceError};
 use crate::framing::{Format, Options, RECORD_BYTES_MAX};
 use crate::meter::Meter;
+use crate::poll::source::now_ms;
 use crate::source::{Shutdown, Source, SourceContext, Summary};
 pub(crate) use glob::matches;
 use identity::{Entry, Known};
@@ -135,7 +136,7 @@ struct Work {
 
 impl Work {
     fn new(source: FileSource, context: SourceContext, runtime: Handle) -> Self {
-        let meter = Meter::new(&context.name);
+        let meter = Meter::new(&context.name, &context.standing);
         let mut framing = Options::new(source.options.format.clone(), source.log_type.as_str());
         framing.record_bytes_max = source.options.record_bytes_max;
         let shared = Shared {
@@ -444,7 +445,11 @@ impl Work {
         self.lag_shown = Some(Instant::now());
         let readers = self.open.values().chain(reading);
         let left: u64 = readers.map(|reader| reader.bytes_left().unwrap_or(0)).sum();
-        self.shared.meter.lag_bytes("files", self.waiting_bytes + left);
+        let left = self.waiting_bytes + left;
+        self.shared.meter.lag_bytes("files", left);
+        if left == 0 {
+            self.shared.meter.read_to(now_ms());
+        }
     }
 
     fn io(&self, path: &Path, error: io::Error) -> SourceError {

@@ -176,6 +176,10 @@ impl Source for HttpSource {
         false
     }
 
+    fn hears(&self) -> bool {
+        true
+    }
+
     async fn run(self: Box<Self>, context: SourceContext) -> Result<Summary, SourceError> {
         let place = wal::Place {
             folder: self.options.wal_folder.clone(),
@@ -197,7 +201,7 @@ impl Source for HttpSource {
             }
             None => TcpListener::bind(self.address).await.map_err(bind)?,
         };
-        let meter = Meter::new(&context.name);
+        let meter = Meter::new(&context.name, &context.standing);
         let mut framing = Options::new(self.options.format.clone(), self.log_type.as_str());
         framing.record_bytes_max = self.options.record_bytes_max;
         let connections_max = self.options.connections_max;

@@ -16,6 +16,7 @@ use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use super::event_hubs::Bearer;
 use crate::meter::Meter;
+use crate::poll::source::now_ms;
 
 /// A partition of a topic.
 pub(super) type Place = (String, i32);
@@ -129,7 +130,7 @@ impl ClientContext for Context {
         let token = bearer.token();
         if let Err(error) = &token {
             self.meter.error();
-            self.meter.up(false);
+            self.meter.stands(Some(&format!("no token for the broker: {error}")));
             tracing::error!(source = %self.meter.source(), "no token for the broker: {error}");
         }
         token
@@ -148,18 +149,24 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        self.meter.up(statistics.brokers.values().any(|broker| broker.state == "UP"));
+        let is_up = statistics.brokers.values().any(|broker| broker.state == "UP");
+        self.meter.stands((!is_up).then_some("no broker can be reached"));
+        let mut behind = Some(0).filter(|_| is_up);
         for topic in statistics.topics.values() {
             for partition in topic.partitions.values() {
                 let place = (topic.topic.clone(), partition.partition);
                 if partition.app_offset >= 0 {
                     let lag = partition.hi_offset.saturating_sub(partition.app_offset).max(0);
                     self.meter.lag(&name(&place), lag as u64);
+                    behind = behind.map(|behind| behind + lag);
                 }
                 if partition.eof_offset >= 0 {
                     self.ends.lock().insert(place, partition.eof_offset);
                 }
             }
+        }
+        if behind == Some(0) {
+            self.meter.read_to(now_ms());
         }
     }
 
@@ -174,14 +181,14 @@ impl ClientContext for Context {
             Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
         );
         if away {
-            self.meter.up(false);
+            self.meter.stands(Some(&reason));
         }
         let refused = matches!(
             error.rdkafka_error_code(),
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)
         );
         if refused {
-            self.meter.up(false);
+            self.meter.stands(Some(&reason));
             tracing::error!(source = %self.meter.source(), "no way to the broker: {reason}");
             *self.refused.lock() = Some(reason.into_owned());
         } else {

@@ -40,7 +40,7 @@ impl Work {
             match ask::ends(&self.consumer, topic) {
                 Ok(ends) => return Ok(Some(ends)),
                 Err(error) => {
-                    self.meter.up(false);
+                    self.meter.stands(Some("the broker does not answer"));
                     self.meter.error();
                     tracing::warn!(%error, topic, "the broker does not answer; trying again");
                 }

@@ -71,7 +71,7 @@ impl Work {
         context: SourceContext,
         runtime: Handle,
     ) -> Result<Self, SourceError> {
-        let meter = Meter::new(&context.name);
+        let meter = Meter::new(&context.name, &context.standing);
         let next = context.resume.iter().map(|(name, resume)| (name.to_string(), resume.upto));
         let client = options.client();
         let told = |words: String| SourceError::new(&context.name, ErrorKind::Config, words);
@@ -266,7 +266,7 @@ impl Work {
         })?;
         self.held_bytes = self.held_bytes.saturating_sub(batch.bytes.len());
         self.meter.batch(&batch);
-        self.meter.up(true);
+        self.meter.stands(None);
         self.next.insert(partition, upto);
         let Some(emitter) = self.emitter.clone() else { return Ok(()) };
         let sending = async move { emitter.send(batch).await };

@@ -87,7 +87,7 @@ pub(crate) async fn run(
 ) -> Result<Summary, SourceError> {
     let position = |words: String| SourceError::new(&context.name, ErrorKind::Position, words);
     let shelf = Shelf::open(&context.name, setup.seen_max, &context.resume).map_err(position)?;
-    let meter = Meter::new(&context.name);
+    let meter = Meter::new(&context.name, &context.standing);
     let keeper = queue.clone().map(|queue| Keeper::new(queue, meter.clone()));
     let keeping = keeper.clone().map(|keeper| tokio::spawn(keeper.run()));
     let mut work = Work {
@@ -120,6 +120,7 @@ pub(crate) async fn run(
 #[derive(Default)]
 struct Trouble {
     in_a_row: u32,
+    has_failed: bool,
 }
 
 impl Trouble {
@@ -127,6 +128,7 @@ impl Trouble {
 
     fn note(&mut self, meter: &Meter, key: &str, read: Result<(), Failure>) -> Result<(), Failure> {
         let source = meter.source();
+        self.has_failed |= read.is_err();
         match read {
             Ok(()) => self.in_a_row = 0,
             Err(Failure::Never(words)) => tracing::warn!(source, "{key}: {words}"),
@@ -174,6 +176,10 @@ impl Work {
             tokio::select! {
                 received = &mut receiving => {
                     let taken = match received {
+                        Ok(notices) if notices.is_empty() => {
+                            self.meter.read_to(now_ms());
+                            Ok(())
+                        }
                         Ok(notices) => self.take(notices).await,
                         Err(words) => Err(Failure::Later(words)),
                     };
@@ -201,12 +207,12 @@ impl Work {
     fn judge_turn(&self, turn: Result<(), Failure>, failures: u32) -> Result<u32, SourceError> {
         match turn {
             Ok(()) => {
-                self.meter.up(true);
+                self.meter.stands(None);
                 Ok(0)
             }
             Err(Failure::Ended(error)) => Err(error),
             Err(Failure::Later(words) | Failure::Never(words)) => {
-                self.meter.up(false);
+                self.meter.stands(Some(&words));
                 self.meter.error();
                 tracing::warn!(source = %self.source, "{words}; going on trying");
                 Ok(failures + 1)
@@ -216,7 +222,8 @@ impl Work {
 
     /// Reads what the listing has.
     async fn list(&mut self) -> Result<(), Failure> {
-        let oldest_ms = now_ms() - self.setup.look_back_ms;
+        let began_ms = now_ms();
+        let oldest_ms = began_ms - self.setup.look_back_ms;
         let listed = walk(&self.store, self.setup.prefix.clone(), day_of(oldest_ms)).await;
         let mut listed = listed.map_err(|e| Failure::Later(listing(&e)))?;
         listed.retain(|meta| meta.last_modified.timestamp_millis() >= oldest_ms);
@@ -232,6 +239,9 @@ impl Work {
         }
         self.close().await?;
         self.remember(Frames::default()).await?;
+        if !trouble.has_failed {
+            self.meter.read_to(began_ms);
+        }
         Ok(())
     }
 

@@ -96,7 +96,11 @@ impl Gauges {
         for (part, poller) in self.parts.iter_mut().zip(session.pollers()) {
             part.tell(poller, end_ms, &self.meter);
         }
-        self.meter.up(session.pollers().iter().all(|poller| poller.stats.trouble.is_none()));
+        let pollers = session.pollers();
+        self.meter.stands(pollers.iter().find_map(|poller| poller.stats.trouble.as_deref()));
+        if let Some(ms) = session.read_to_ms() {
+            self.meter.read_to(ms);
+        }
     }
 }
 
@@ -122,7 +126,9 @@ impl Part {
         }
         let (source, partition) = (meter.source(), &self.partition);
         if stats.gap_ms > told.gap_ms {
-            let lost_s = (stats.gap_ms - told.gap_ms) / 1_000;
+            let lost_ms = stats.gap_ms - told.gap_ms;
+            meter.gap(stats.gap_to_ms - lost_ms, stats.gap_to_ms);
+            let lost_s = lost_ms / 1_000;
             tracing::error!(source, %partition, lost_s, "the vendor no longer keeps what was not read yet");
         }
         match (&told.trouble, &stats.trouble) {

@@ -177,6 +177,7 @@ impl Poller {
         let lost_ms = self.cursor.clamp(oldest_ms);
         if !std::mem::take(&mut self.is_new) {
             self.stats.gap_ms += lost_ms;
+            self.stats.gap_to_ms = oldest_ms;
         }
         if let Some(rule) = self.window_rule().cloned()
             && self.reading.is_none()

@@ -109,6 +109,11 @@ impl Session {
         self.pollers.iter_mut().for_each(|poller| poller.end_at(until_ms));
     }
 
+    /// Everything before that was read in every partition; none: there is no partition yet.
+    pub fn read_to_ms(&self) -> Option<i64> {
+        self.pollers().iter().map(|poller| poller.cursor().done_ms).min()
+    }
+
     pub fn pollers(&self) -> &[Poller] {
         &self.pollers
     }

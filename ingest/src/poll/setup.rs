@@ -32,6 +32,8 @@ pub struct Stats {
     pub repeated: u64,
     /// Time that was lost because the vendor does not keep it.
     pub gap_ms: i64,
+    /// Where the last of it ended.
+    pub gap_to_ms: i64,
     pub last_event_ms: Option<i64>,
     pub last_success_ms: Option<i64>,
     /// What keeps it from reading, in words.

@@ -114,7 +114,10 @@ impl Source for PollSource {
         if let Some(past) = &self.past {
             session.end_at(past.stretch.to_ms);
         }
-        let meter = Meter::new(&context.name);
+        let meter = Meter::new(&context.name, &context.standing);
+        if let Some(ms) = session.read_to_ms() {
+            meter.read_to(ms);
+        }
         let worker = Worker {
             name: context.name.clone(),
             log_type: self.log_type,

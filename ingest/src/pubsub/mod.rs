@@ -179,7 +179,7 @@ impl Source for PubsubSource {
             &context.resume,
         );
         let feed = feed.map_err(|words| SourceError::new(&name, ErrorKind::Position, words))?;
-        let meter = Meter::new(&name);
+        let meter = Meter::new(&name, &context.standing);
         let work =
             Work::new(api, &options, feed, meter.clone(), context.finished, context.shutdown);
         work.run(context.emitter).await?;

@@ -145,7 +145,10 @@ impl Work {
             }
             Answer::Pulled(Ok(messages)) => {
                 self.leases.pulled(true, now_ms);
-                self.meter.up(true);
+                self.meter.stands(None);
+                if messages.is_empty() && self.leases.len() == 0 {
+                    self.meter.read_to(now_ms);
+                }
                 self.tell(None);
                 for message in messages {
                     self.take_message(message, now_ms)?;
@@ -153,7 +156,7 @@ impl Work {
             }
             Answer::Pulled(Err(trouble)) => {
                 self.leases.pulled(false, now_ms);
-                self.meter.up(false);
+                self.meter.stands(Some(&trouble.words));
                 self.meter.error();
                 self.tell(Some(trouble.words));
             }

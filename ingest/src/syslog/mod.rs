@@ -176,6 +176,10 @@ impl Source for SyslogSource {
         false
     }
 
+    fn hears(&self) -> bool {
+        true
+    }
+
     async fn run(mut self: Box<Self>, context: SourceContext) -> Result<Summary, SourceError> {
         let place = wal::Place {
             folder: self.options.wal_folder.clone(),
@@ -188,7 +192,7 @@ impl Source for SyslogSource {
         let tls =
             tls.map_err(|e| SourceError::new(&name, ErrorKind::Config, format!("`tls`: {e}")))?;
         let (listener, socket) = (self.listener(&name).await?, self.socket(&name).await?);
-        let meter = Meter::new(&name);
+        let meter = Meter::new(&name, &context.standing);
         let keeper = Keeper {
             writer: wal.writer(),
             meter: meter.clone(),

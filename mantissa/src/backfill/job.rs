@@ -107,7 +107,9 @@ impl Job {
         let (_, finished) = ingest::finished();
         let name = format!("{}#backfill", self.source_name).into();
         let shutdown = self.shutdown.clone();
-        let context = SourceContext { name, emitter, finished, resume, shutdown };
+        // Live collection is what coverage goes by.
+        let standing = ingest::Standing::default();
+        let context = SourceContext { name, emitter, finished, resume, shutdown, standing };
         let Some(source) = self.source.take() else { return Stopped::Early };
         let reading = source.run(context);
         let (relay, out) = (&mut self.relay, &self.emitter);

@@ -60,9 +60,8 @@ fn request(args: &Backfill, plan: &Plan) -> anyhow::Result<Request> {
         bail!("there is no source `{}`; configured: {}", args.source, names.join(", "));
     };
     let source = poll_source(&args.source, config).map_err(|words| anyhow!(words))?;
-    let seconds = |option, text: &str| {
-        super::backtest::time(option, text).map(|time| time.0.div_euclid(SECOND_NS))
-    };
+    let seconds =
+        |option, text: &str| super::time(option, text).map(|time| time.0.div_euclid(SECOND_NS));
     let from_s = seconds("--from", &args.from)?;
     let to_s = args.to.as_deref().map(|to| seconds("--to", to)).transpose()?;
     let now_s = now().0.div_euclid(SECOND_NS);

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
-use chrono::{DateTime, NaiveDate, NaiveTime};
+use anyhow::bail;
 use detect::{RuleSet, Severity};
+use event::Uid;
 use event::shown::line;
-use event::{Timestamp, Uid};
 use sink::lake::LakeStore;
 
 use crate::backtest::{OfRule, Question, Report};
@@ -42,7 +41,7 @@ fn question(args: &Backtest) -> anyhow::Result<Question> {
         config.lake.url.clone_from(&args.lake.lake);
     }
     config.log_types.extend(args.log_types.iter().cloned());
-    let (from, to) = (time("--from", &args.from)?, time("--to", &args.to)?);
+    let (from, to) = (super::time("--from", &args.from)?, super::time("--to", &args.to)?);
     if from >= to {
         bail!("--from must be before --to");
     }
@@ -86,20 +85,6 @@ fn load(texts: &[files::TextFile], config: &Config) -> anyhow::Result<RuleSet> {
         bail!("there is no rule to run");
     }
     Ok(rules)
-}
-
-/// `2026-03-17`, midnight UTC, or RFC 3339.
-pub(super) fn time(option: &str, text: &str) -> anyhow::Result<Timestamp> {
-    let at = match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-        Ok(date) => date.and_time(NaiveTime::MIN).and_utc(),
-        Err(_) => DateTime::parse_from_rfc3339(text)
-            .with_context(|| {
-                format!("{option} {text}: a date, or a time like 2026-03-17T09:30:00Z, is meant")
-            })?
-            .to_utc(),
-    };
-    let ns = at.timestamp_nanos_opt().with_context(|| format!("{option} is too far away"))?;
-    Ok(Timestamp(ns))
 }
 
 fn shown(args: &Backtest, found: &Report) -> String {

@@ -4,6 +4,7 @@ mod alerts;
 mod backfill;
 mod backtest;
 mod check;
+mod coverage;
 mod deadletters;
 mod demo;
 mod detect_type;
@@ -22,6 +23,8 @@ use std::process::ExitCode;
 
 use ::normalize::{Catalog, columns};
 use anyhow::Context as _;
+use chrono::{DateTime, NaiveDate, NaiveTime};
+use event::Timestamp;
 use sink::lake::{LakeOptions, LakeStore};
 
 use crate::cli::{Command, LakeArgs};
@@ -40,6 +43,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Query(args) => query::run(&args),
         Command::Backfill(args) => backfill::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        Command::Coverage(args) => coverage::run(&args),
         Command::Sources(args) => sources::run(&args),
         Command::Lake(args) => lake::run(args),
         Command::Deadletters(args) => deadletters::run(args),
@@ -70,6 +74,20 @@ async fn engine(options: &LakeOptions) -> anyhow::Result<::query::Engine> {
     };
     let options = ::query::Options::default();
     Ok(::query::Engine::open(store.store, store.root, &vocabulary, &options).await?)
+}
+
+/// `2026-03-17`, midnight UTC, or RFC 3339.
+fn time(option: &str, text: &str) -> anyhow::Result<Timestamp> {
+    let at = match NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+        Ok(date) => date.and_time(NaiveTime::MIN).and_utc(),
+        Err(_) => DateTime::parse_from_rfc3339(text)
+            .with_context(|| {
+                format!("{option} {text}: a date, or a time like 2026-03-17T09:30:00Z, is meant")
+            })?
+            .to_utc(),
+    };
+    let ns = at.timestamp_nanos_opt().with_context(|| format!("{option} is too far away"))?;
+    Ok(Timestamp(ns))
 }
 
 /// The lake that a command names, by URL or through a configuration file.

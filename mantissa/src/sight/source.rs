@@ -189,7 +189,7 @@ impl Source for HealthSource {
     }
 
     async fn run(self: Box<Self>, context: SourceContext) -> Result<Summary, SourceError> {
-        let SourceContext { name, emitter, mut finished, resume, mut shutdown } = context;
+        let SourceContext { name, emitter, mut finished, resume, mut shutdown, .. } = context;
         let partition: Arc<str> = PARTITION.into();
         let (upto, memory) = match resume.get(&partition) {
             // State that a later version wrote is as good as none: something is said again.

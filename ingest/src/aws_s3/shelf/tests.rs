@@ -24,7 +24,7 @@ fn open(resume: &HashMap<Arc<str>, Resume>) -> Shelf {
 fn job(object: &Object, mark: Option<Mark>) -> Job {
     let mut framing = Options::new(Format::Auto, "okta.system");
     framing.record_bytes_max = 1 << 20;
-    let meter = Meter::new(&SOURCE.into());
+    let meter = Meter::new(&SOURCE.into(), &crate::Standing::default());
     let log_type = "okta.system".into();
     Job { source: SOURCE.into(), origin: object.origin(), log_type, framing, mark, meter }
 }

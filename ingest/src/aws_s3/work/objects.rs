@@ -121,6 +121,7 @@ impl Work {
         let kept_ms = look.began_ms - Looked::since_ms(Some(looked), listing, look.began_ms);
         self.shelf.forget_before(look.began_ms - 2 * kept_ms);
         self.has_looked = true;
+        self.reader.meter.read_to(looked.began_ms);
         let batches = self.shelf.note(serde_json::to_string(&looked).unwrap_or_default());
         self.emit(batches)
     }
