@@ -124,7 +124,8 @@ impl Recent {
             rows: 0,
             files,
             replaced: Vec::new(),
-            at_once: 1,
+            // Where everything is wanted, there is no reason to begin with one.
+            at_once: if since == i64::MIN { MANIFESTS_AT_ONCE } else { 1 },
             sent: false,
             attempts: 0,
         }
