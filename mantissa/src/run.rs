@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 use crate::backfill::{self, Desk, Inbox};
 use crate::pipeline::{
     AlertSink, Correlations, Detection, Epochs, Shared, Spare, States, Tally, Workers, drive,
+    tell_of_loss,
 };
 use crate::plan::Plan;
 use crate::report;
@@ -100,6 +101,9 @@ pub async fn run_with(
     let control = Control::start(&plan, stop, &sight).await?;
     let dispatcher = start_dispatcher(&plan, &outbox)?;
     let left = recovered.state.as_deref();
+    if recovered.state_is_lost {
+        tell_of_loss(&plan.rules, "their state is damaged or gone");
+    }
     let shared = shared(&plan, window, left, &outbox, &dispatcher, &control, &sight);
     let workers = Workers::start(plan.workers, &shared)?;
     expect_sources(&plan, &shared);

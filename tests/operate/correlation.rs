@@ -53,6 +53,28 @@ fn counts_survive_a_reload_and_a_restart() {
 }
 
 #[test]
+fn a_state_that_is_lost_is_told() {
+    let mut site = Site::new("");
+    std::fs::write(site.path("rules/counted.yml"), counted("five", "{gte: 5}") + base()).unwrap();
+    let restarts = "mantissa_correlation_restarts_total";
+    site.start();
+    site.append(&[cloudtrail("1", "Counted"), cloudtrail("2", "Counted")]);
+    site.wait("two events", |site| site.metric("mantissa_events_stored_total") >= 2.0);
+    assert_eq!(site.metric(restarts), 0.0);
+    site.stop();
+    std::fs::remove_dir_all(site.path("lake/_state/main")).unwrap();
+    site.start();
+    assert_eq!(site.metric(restarts), 1.0);
+    // Events are stored as ever.
+    site.append(&[cloudtrail("3", "Counted")]);
+    site.wait("the third", |site| site.metric("mantissa_events_stored_total") >= 1.0);
+    site.stop();
+    assert_eq!(crate::support::number(&site.lake(), "select count(*) as n from events"), 3);
+    let log = std::fs::read_to_string(site.path("log")).unwrap();
+    assert!(log.contains("correlations begin anew") && log.contains("for up to"), "{log}");
+}
+
+#[test]
 fn what_does_not_happen_is_noticed_while_nothing_arrives() {
     let config = "correlation:\n  lateness_ms: 500\ndestinations:\n  out:\n    file:\n      path: ./alerts.ndjson\n";
     let mut site = Site::new(config);

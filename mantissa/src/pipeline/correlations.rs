@@ -81,6 +81,18 @@ struct State {
     said: HashMap<String, (u64, Instant)>,
 }
 
+/// Correlations begin anew although there was a state: says what is not seen, and counts it.
+pub fn tell_of_loss(rules: &RuleSet, why: &str) {
+    let longest = rules.correlations().iter().map(|correlation| correlation.timespan_ns).max();
+    let Some(longest_ns) = longest else { return };
+    let minutes = longest_ns / 60_000_000_000;
+    tracing::error!(
+        "correlations begin anew: {why}. What came before now is missing in their windows, for up to {minutes} \
+         minutes; a backtest of that time finds what was not"
+    );
+    metrics::counter!("mantissa_correlation_restarts_total").increment(1);
+}
+
 /// Between two warnings about one rule.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
@@ -91,7 +103,7 @@ impl Correlations {
         if let Some(bytes) = left
             && let Err(e) = correlator.restore(bytes, super::now())
         {
-            tracing::error!("correlations begin anew: {e}");
+            tell_of_loss(rules, &e.to_string());
             correlator = Correlator::new(rules.plans().clone(), config.options());
         }
         let state = State {

@@ -19,7 +19,7 @@ mod states;
 mod stream;
 mod worker;
 
-pub use correlations::{CorrelationConfig, Correlations};
+pub use correlations::{CorrelationConfig, Correlations, tell_of_loss};
 pub(crate) use correlations::{alert as correlation_alert, titles};
 pub use detection::{Compiled, Detection};
 pub use epochs::{Epochs, drive};

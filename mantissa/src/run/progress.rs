@@ -167,6 +167,10 @@ pub fn describe() {
         ),
         ("mantissa_backfill_records_total", "Records of the past that were got, by result."),
         ("mantissa_rule_reloads_total", "Times the rules were read again, by result."),
+        (
+            "mantissa_correlation_restarts_total",
+            "Times that correlations began anew because what they knew was lost.",
+        ),
         ("mantissa_correlation_events_total", "Events that took part in a correlation, by rule."),
         (
             "mantissa_correlation_late_events_total",
@@ -201,6 +205,7 @@ pub fn describe() {
         "Memory that a correlation takes, by rule."
     );
     counter!("mantissa_commit_failures_total").absolute(0);
+    counter!("mantissa_correlation_restarts_total").absolute(0);
     for result in ["ok", "failed"] {
         counter!("mantissa_rule_reloads_total", "result" => result).absolute(0);
     }

@@ -58,6 +58,8 @@ pub struct Recovered {
     pub window: Window,
     /// The state that the newest epoch left behind, checked. `None` also when it was lost, which is said.
     pub state: Option<Bytes>,
+    /// There was a state, and it is damaged or gone.
+    pub state_is_lost: bool,
     /// Files of unfinished epochs that were removed.
     pub swept: Vec<String>,
     /// An unfinished epoch was found and its number taken: its writer, if it lives, cannot commit.
@@ -116,6 +118,7 @@ impl Lake {
             next_epoch: lane.head + 1,
             positions: lane.positions.clone(),
             window,
+            state_is_lost: lane.state.is_some() && state.is_none(),
             state,
             swept: files,
             took_over,
