@@ -33,6 +33,10 @@
 //! - memory that is given back earlier or later, or stamps that begin anew (`Scratch::begin`);
 //! - how many substrings are sought alone before all are (`search`): `tests/linear.rs` measures that;
 //! - texts of 4 GiB, which no record has.
+//!
+//! Of 58 mutations of operators in [`networks`], [`glance`] and [`registration`] (2026-11-26; three more do not compile) they miss 33, none of which
+//! changes an answer either: estimates, prices and the length of pauses; which pairs are thought to be seldom; limits that are one off; parts of a
+//! text that touch instead of being joined.
 
 mod compile;
 mod glance;

@@ -150,7 +150,8 @@ mod tests {
 
     #[test]
     fn every_literal_is_in_a_part_and_parts_are_apart() {
-        let literals = ["sekurlsa::logon", "gentilkiwi.com", "\\mimilib.dll"];
+        let long = format!("::{}", "sekurlsa".repeat(20));
+        let literals = ["sekurlsa::logon", "gentilkiwi.com", "\\mimilib.dll", &long];
         // The processor may have no way of looking at many bytes at once.
         let Some(glance) = glance(&literals) else { return };
         for literal in literals {
