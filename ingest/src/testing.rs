@@ -132,7 +132,7 @@ impl Running {
 
     /// Waits until this many records came; all of them, sorted.
     pub async fn wait_for(&self, count: usize) -> Vec<String> {
-        for _ in 0..1_000 {
+        for _ in 0..3_000 {
             if self.lake.records.lock().len() >= count {
                 break;
             }

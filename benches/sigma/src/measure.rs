@@ -183,14 +183,14 @@ fn name(stage: Stage) -> &'static str {
 }
 
 /// How much faster two threads that share the compiled rules are than one. Each takes the next slice that
-/// nobody has, as the workers of the program take batches.
+/// nobody has, as the workers of the program take batches. They have been running for some seconds, and go on long enough
+/// that starting threads and waiting for the last slice does not count.
 fn speedup(lane: &Lane, stage: Stage) -> f64 {
-    const PASSES: usize = 4;
+    const EVENTS: usize = 200_000;
+    let passes = EVENTS.div_ceil(lane.events.max(1));
     let timed = |threads: usize| {
         let mut workers: Vec<Worker> = (0..threads).map(|_| Worker::new(lane)).collect();
-        for worker in &mut workers {
-            lane.slices.iter().for_each(|slice| _ = black_box(worker.run(lane, slice, stage)));
-        }
+        workers.iter_mut().for_each(|worker| worker.warm(lane));
         let next = AtomicUsize::new(0);
         let start = Instant::now();
         std::thread::scope(|scope| {
@@ -198,7 +198,7 @@ fn speedup(lane: &Lane, stage: Stage) -> f64 {
                 scope.spawn(|| {
                     let take = || next.fetch_add(1, Ordering::Relaxed);
                     let mine = std::iter::from_fn(|| Some(take()));
-                    let mine = mine.take_while(|at| *at < PASSES * lane.slices.len());
+                    let mine = mine.take_while(|at| *at < passes * lane.slices.len());
                     let slices = mine.map(|at| &lane.slices[at % lane.slices.len()]);
                     black_box(slices.map(|slice| worker.run(lane, slice, stage)).sum::<usize>());
                 });

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 use super::silence::{Habits, Hush};
-use super::{Reach, Reason, Said, Silent, hush, over};
+use super::{Reach, Reason, Said, Silent, collection, hush, over};
 use crate::pipeline::{Seen, now};
 
 /// The name of the source; no configured source can have it.
@@ -66,8 +66,8 @@ impl Sight {
 
     /// The rules are these from now on.
     pub fn reloaded(&self, rules: &RuleSet) {
-        // Its own log type has a source as well.
-        let own = std::iter::once(LOG_TYPE.to_owned());
+        // What the process says of itself has a source as well.
+        let own = [LOG_TYPE, collection::LOG_TYPE].map(str::to_owned);
         let log_types: BTreeSet<String> = self.sources.values().cloned().chain(own).collect();
         self.reach.store(Arc::new(Reach::of(&self.catalog, rules, &log_types)));
         self.changed.notify_one();
@@ -330,5 +330,28 @@ impl Teller {
             received_at: now(),
         };
         emitter.send(batch).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_about_the_process_itself_have_a_source() {
+        let rule = |service: &str| {
+            let text = format!(
+                "title: {service}\nlogsource: {{product: mantissa, service: {service}}}\n\
+                 detection: {{s: {{event: X}}, condition: s}}\n"
+            );
+            (format!("{service}.yml"), text)
+        };
+        let texts = vec![rule("health"), rule("collection")];
+        let (rules, problems) = RuleSet::load(texts, &Default::default());
+        assert!(problems.is_empty(), "{problems:?}");
+        let sight = Sight::new(Arc::new(Catalog::builtin()), &rules, BTreeMap::new());
+        let sights = sight.reach.load().sights(&Silent::default());
+        let states: Vec<_> = sights.iter().map(|s| (s.title.as_str(), s.state)).collect();
+        assert_eq!(states, [("health", RuleState::Ok), ("collection", RuleState::Ok)]);
     }
 }
