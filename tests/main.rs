@@ -34,6 +34,7 @@ mod crash;
 mod demo;
 mod docs;
 mod doors;
+mod firehose;
 mod history;
 mod ingest_query;
 mod lake;

@@ -346,6 +346,12 @@ impl Framer {
 
 /// Frames a payload that is whole in memory, such as a message of a queue. Every record stands `at`.
 pub fn frame_whole(options: &Options, payload: &[u8], at: u64, out: &mut Frames) {
+    frame_part(options, payload, at, 0, out);
+}
+
+/// Frames one of several payloads that stand together `at`. Its records are counted from `first`; gives back where
+/// the next one's begin.
+pub fn frame_part(options: &Options, payload: &[u8], at: u64, first: u32, out: &mut Frames) -> u32 {
     let (records, rejects) = (out.records.len(), out.rejects.len());
     let full = std::mem::replace(&mut out.bytes_max, usize::MAX);
     let count = std::mem::replace(&mut out.records_max, usize::MAX);
@@ -359,10 +365,13 @@ pub fn frame_whole(options: &Options, payload: &[u8], at: u64, out: &mut Frames)
     let refused = out.rejects[rejects..].iter_mut().map(|r| (&mut r.at, &mut r.index));
     let mut all: Vec<_> = placed.chain(refused).collect();
     all.sort_by_key(|(at, index)| (**at, **index));
-    for (i, (place, index)) in all.into_iter().enumerate() {
+    let mut next = first;
+    for (place, index) in all {
         *place = at;
-        *index = i as u32;
+        *index = next;
+        next += 1;
     }
+    next
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Pushed logs over HTTP: NDJSON, JSON arrays and envelopes, the Splunk HTTP Event Collector's
-//! paths, and the Kubernetes audit webhook.
+//! paths, the Kubernetes audit webhook, and Amazon Data Firehose.
 //!
 //! A request is answered 200 when its whole body is on disk in the write-ahead log ([`crate::wal`]),
 //! and refused whole otherwise: 429 and 503 with `Retry-After` when there is no room, 413 when it is
@@ -13,6 +13,7 @@
 //! it knows. A renewed certificate is taken as soon as its files have changed.
 
 mod entry;
+mod firehose;
 mod hec;
 mod listen;
 mod serve;
@@ -50,7 +51,9 @@ pub struct HttpOptions {
     pub path: String,
     /// Where a Kubernetes API server posts audit events.
     pub k8s_audit_path: String,
-    /// Tokens that are accepted as `Authorization: Bearer …` or `Authorization: Splunk …`.
+    /// Where Amazon Data Firehose delivers.
+    pub firehose_path: String,
+    /// Tokens that are accepted as `Authorization: Bearer …` or `Authorization: Splunk …`, and as Firehose's access key.
     pub tokens: Vec<Secret>,
     /// Accept requests without a token. Needed when `tokens` is empty and there is neither `tls.client_ca` nor
     /// a webhook.
@@ -82,6 +85,7 @@ impl Default for HttpOptions {
             tls: None,
             path: "/v1/ingest".to_owned(),
             k8s_audit_path: "/v1/k8s-audit".to_owned(),
+            firehose_path: "/v1/firehose".to_owned(),
             tokens: Vec::new(),
             allow_anonymous: false,
             webhooks: Vec::new(),
@@ -105,7 +109,7 @@ impl HttpOptions {
     }
 
     fn fault_of_paths(&self) -> Option<String> {
-        let mut all = vec![&self.path, &self.k8s_audit_path];
+        let mut all = vec![&self.path, &self.k8s_audit_path, &self.firehose_path];
         all.extend(self.webhooks.iter().map(|webhook| &webhook.path));
         let is_path = |path: &str| path.starts_with('/') && !path.contains(['{', '}', '*', ':']);
         if let Some(path) = all.iter().find(|path| !is_path(path)) {
@@ -214,7 +218,7 @@ impl Source for HttpSource {
             entry::frame(&framing, payload, at, out);
         };
         let (pump, emitter) = Pump::new(wal, context, self.log_type, meter.clone(), frame);
-        let done = pump.run(emitter).await;
+        let done = pump.with_origins(entry::origin).run(emitter).await;
         server.abort();
         if let Some(renewing) = renewing {
             renewing.abort();

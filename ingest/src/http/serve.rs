@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::entry::{self, Kind};
 use super::listen::Limited;
 use super::webhook::{self, Doubt, Proven};
-use super::{HttpOptions, WebhookOptions, hec, is_accepted};
+use super::{HttpOptions, WebhookOptions, firehose, hec, is_accepted};
 use crate::assembler::now;
 use crate::meter::Meter;
 use crate::source::Shutdown;
@@ -50,6 +50,8 @@ enum Refusal {
     BadEncoding,
     /// A form, where JSON was expected.
     Form,
+    /// Not what Firehose delivers.
+    NoDelivery,
     /// A webhook's signature.
     Doubt(Doubt),
     /// Too much is held in memory at the moment.
@@ -85,6 +87,7 @@ pub(super) fn router(options: &HttpOptions, writer: Writer, meter: Meter) -> Rou
     let mut router = Router::new()
         .route(&options.path, post(post_body))
         .route(&options.k8s_audit_path, post(post_events))
+        .route(&options.firehose_path, post(post_delivery))
         .route("/services/collector/health", get(get_health))
         .route("/services/collector/health/1.0", get(get_health));
     for path in
@@ -159,6 +162,22 @@ async fn post_raw(State(service): State<Arc<Service>>, headers: HeaderMap, body:
     service.answer(done.await, Dialect::Hec)
 }
 
+async fn post_delivery(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let answer = |fault| firehose::answer(&headers, now().0 / 1_000_000, fault);
+    match service.take_delivery(&headers, body).await {
+        Ok(()) => json(StatusCode::OK, answer(None)),
+        Err(refusal) => {
+            service.meter.error();
+            let (status, text) = told(refusal);
+            with_retry(refusal, json(status, answer(Some(text))))
+        }
+    }
+}
+
 async fn get_health(State(service): State<Arc<Service>>) -> Response {
     let answer = if service.writer.is_full(1 << 20) { hec::UNHEALTHY } else { hec::HEALTHY };
     hec_response(answer, None)
@@ -224,6 +243,27 @@ impl Service {
             self.append(payload).await?;
         }
         Ok(Proven::Events)
+    }
+
+    /// As [`Self::take`], for Firehose.
+    async fn take_delivery(&self, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
+        if !(self.tokens.is_empty() && self.is_open) {
+            let key = headers.get(firehose::ACCESS_KEY).ok_or(Refusal::NoToken)?;
+            let key = key.to_str().map_err(|_| Refusal::WrongToken)?;
+            is_accepted(&self.tokens, key).then_some(()).ok_or(Refusal::WrongToken)?;
+        }
+        let read = tokio::time::timeout(self.wait, self.read(headers, body)).await;
+        let (body, mut room) = read.map_err(|_| Refusal::Late)??;
+        let body = self.decompress(headers, body, &mut room).await?;
+        let max = self.body_bytes_max;
+        let opened = tokio::task::spawn_blocking(move || firehose::entry(&body, max)).await;
+        let entry = opened.map_err(|_| Refusal::Broken)?.map_err(|fault| match fault {
+            firehose::Fault::Form => Refusal::NoDelivery,
+            firehose::Fault::TooLarge => Refusal::TooLarge,
+        })?;
+        let Some(entry) = entry else { return Ok(()) };
+        room.merge(self.reserve(entry.len())?);
+        self.append(entry).await
     }
 
     fn answer_webhook(&self, done: Result<Proven, Refusal>) -> Response {
@@ -359,7 +399,13 @@ fn now_s() -> i64 {
 }
 
 fn plain_refusal(refusal: Refusal) -> Response {
-    let (status, text) = match refusal {
+    let (status, text) = told(refusal);
+    with_retry(refusal, json(status, format!(r#"{{"error":"{text}"}}"#)))
+}
+
+/// Status and words of a refusal.
+fn told(refusal: Refusal) -> (StatusCode, &'static str) {
+    match refusal {
         Refusal::NoToken => (StatusCode::UNAUTHORIZED, "a token is required"),
         Refusal::BadAuthorization | Refusal::WrongToken => {
             (StatusCode::UNAUTHORIZED, "the token is not accepted")
@@ -374,6 +420,7 @@ fn plain_refusal(refusal: Refusal) -> Response {
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "a form: set the webhook's content type to application/json",
         ),
+        Refusal::NoDelivery => (StatusCode::BAD_REQUEST, "not a delivery of Amazon Data Firehose"),
         Refusal::Doubt(Doubt::Unsigned) => (StatusCode::UNAUTHORIZED, "the signature is missing"),
         Refusal::Doubt(Doubt::Forged) => (StatusCode::UNAUTHORIZED, "the signature is wrong"),
         Refusal::Doubt(Doubt::Stale) => {
@@ -385,8 +432,7 @@ fn plain_refusal(refusal: Refusal) -> Response {
         Refusal::Overload => (StatusCode::TOO_MANY_REQUESTS, "too much at once; try again"),
         Refusal::Full => (StatusCode::SERVICE_UNAVAILABLE, "no room on disk; try again"),
         Refusal::Hec(answer, _) => (StatusCode::BAD_REQUEST, answer.text),
-    };
-    with_retry(refusal, json(status, format!(r#"{{"error":"{text}"}}"#)))
+    }
 }
 
 fn hec_refusal(refusal: Refusal) -> Response {
@@ -401,6 +447,7 @@ fn hec_refusal(refusal: Refusal) -> Response {
         | Refusal::Late
         | Refusal::BadEncoding
         | Refusal::Form
+        | Refusal::NoDelivery
         | Refusal::Doubt(_) => return plain_refusal(refusal),
     };
     with_retry(refusal, response)

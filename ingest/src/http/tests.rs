@@ -1,4 +1,5 @@
 mod durable;
+mod firehose;
 mod tls;
 mod webhooks;
 

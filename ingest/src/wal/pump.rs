@@ -1,6 +1,7 @@
 //! From the log to the pipeline: what every source does that writes ahead.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use event::{LogType, PartitionKey, Span};
@@ -67,6 +68,10 @@ impl Place {
     }
 }
 
+/// What an entry's records count their positions in, when that is not the log: the sender's own name for the delivery, by
+/// which it is known again when it comes twice.
+pub(crate) type OriginOf = fn(&[u8]) -> Option<Arc<str>>;
+
 /// Carries entries from the log to the pipeline, and deletes what is finished.
 pub(crate) struct Pump<F> {
     wal: Wal,
@@ -74,6 +79,7 @@ pub(crate) struct Pump<F> {
     log_type: LogType,
     /// Takes an entry apart that stands at a position.
     frame: F,
+    origin: OriginOf,
     ledger: Ledger,
     after: u64,
     frames: Frames,
@@ -99,6 +105,7 @@ impl<F: FnMut(&[u8], u64, &mut Frames)> Pump<F> {
             after: upto,
             log_type,
             frame,
+            origin: |_| None,
             frames: Frames::default(),
             reader: Some(wal.reader(upto.max(wal.start()))),
             finished: context.finished,
@@ -108,6 +115,11 @@ impl<F: FnMut(&[u8], u64, &mut Frames)> Pump<F> {
             meter,
         };
         (pump, context.emitter)
+    }
+
+    /// With entries that have an origin of their own.
+    pub fn with_origins(self, origin: OriginOf) -> Self {
+        Self { origin, ..self }
     }
 
     /// Runs until the shutdown, and then until the last epoch is finished.
@@ -162,23 +174,51 @@ impl<F: FnMut(&[u8], u64, &mut Frames)> Pump<F> {
         entries.map_err(|e| failed().because(e))
     }
 
-    async fn emit(&mut self, emitter: &Emitter, entries: Entries) -> Result<(), SourceError> {
+    async fn emit(&mut self, emitter: &Emitter, found: Entries) -> Result<(), SourceError> {
+        let Entries { entries, damaged, upto } = found;
+        let whole = damaged.as_ref().map_or(upto, |(at, _)| *at);
+        let ends: Vec<u64> = entries.iter().skip(1).map(|(at, _)| *at).chain([whole]).collect();
         // Not kept while the batch waits for room.
-        for (at, payload) in entries.entries {
+        for ((at, payload), end) in entries.into_iter().zip(ends) {
+            let origin = (self.origin)(&payload);
+            if origin.is_some() {
+                self.send(emitter, at, None).await?;
+            }
             (self.frame)(&payload, at, &mut self.frames);
+            drop(payload);
+            if origin.is_some() {
+                self.send(emitter, end, origin).await?;
+            }
         }
-        if let Some((at, bytes)) = entries.damaged {
+        if let Some((at, bytes)) = damaged {
             self.meter.error();
             let reason = "the write-ahead log is damaged here".to_owned();
             self.frames.reject(at, 0, reason, bytes.to_vec());
         }
-        let (after, upto) = (self.after, entries.upto);
-        let span = Span { key: self.key.clone(), after, upto, state: None };
+        self.send(emitter, upto, None).await
+    }
+
+    /// Sends what was framed as the span that ends at `upto`, if there is one.
+    async fn send(
+        &mut self,
+        emitter: &Emitter,
+        upto: u64,
+        origin: Option<Arc<str>>,
+    ) -> Result<(), SourceError> {
+        if upto == self.after {
+            return Ok(());
+        }
+        let span = Span { key: self.key.clone(), after: self.after, upto, state: None };
         self.after = upto;
         self.ledger.emit(&span).map_err(|e| {
             SourceError::new(&self.key.source, ErrorKind::Position, "spans do not touch").because(e)
         })?;
-        let batch = self.frames.take(span, &self.log_type, now());
+        let mut batch = self.frames.take(span, &self.log_type, now());
+        if let Some(partition) = origin {
+            let origin = PartitionKey { source: self.key.source.clone(), partition };
+            batch.rejects.iter_mut().for_each(|reject| reject.key = origin.clone());
+            batch.origin = Some(Box::new(origin));
+        }
         self.meter.batch(&batch);
         let sent = emitter.send(batch);
         let mut sent = std::pin::pin!(sent);
