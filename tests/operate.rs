@@ -11,6 +11,7 @@ mod disk;
 mod health;
 mod links;
 mod redaction;
+mod replay;
 mod routing;
 mod rules;
 mod sight;

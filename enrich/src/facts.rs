@@ -35,6 +35,8 @@ pub struct FactsInput<'a> {
     pub event: &'a Map<String, Value>,
     /// What a correlation saw.
     pub correlated: Option<&'a Correlated>,
+    /// It was found by a replay.
+    pub replayed: bool,
 }
 
 /// The facts of an alert from its rule and event, for the outlet that fills them again after
@@ -47,6 +49,7 @@ pub fn facts_of(alert: &Alert) -> Facts {
         detected_at: alert.detected_at,
         event: &alert.event,
         correlated: alert.correlated.as_ref(),
+        replayed: alert.replayed,
     })
 }
 
@@ -59,7 +62,7 @@ pub fn facts(input: &FactsInput<'_>) -> Facts {
     Facts {
         who: who(&columns),
         what: what(&columns, input.log_type),
-        when: when(input.event_time, input.detected_at),
+        when: when(input.event_time, input.detected_at, input.replayed),
         place: place(&columns),
         why: why(input.rule),
         how: how(&columns),
@@ -74,7 +77,7 @@ fn facts_together(input: &FactsInput<'_>, columns: &Columns<'_>, correlated: &Co
     Facts {
         who: or(who(columns), NO_ACTOR, "The events name no actor in common."),
         what: what_together(correlated),
-        when: when(input.event_time, input.detected_at),
+        when: when(input.event_time, input.detected_at, input.replayed),
         place: or(place(columns), NO_PLACE, "The events name no place in common."),
         why: why(input.rule),
         how: or(how(columns), NO_MEANS, "The events say no means in common."),
@@ -234,11 +237,15 @@ fn targets(columns: &Columns<'_>) -> Option<String> {
     Some(text)
 }
 
-fn when(event_time: Timestamp, detected_at: Timestamp) -> String {
+fn when(event_time: Timestamp, detected_at: Timestamp, replayed: bool) -> String {
     let (y, mo, d, h, mi, s, _) = event_time.civil();
     let at = format!("{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02} UTC");
     let delay_s = (i128::from(detected_at.0) - i128::from(event_time.0)).div_euclid(1_000_000_000);
     match delay_s {
+        0.. if replayed => {
+            let later = duration(delay_s.unsigned_abs());
+            format!("{at}, found {later} later by a replay of the lake.")
+        }
         0 => format!("{at}, detected within a second."),
         1.. => format!("{at}, detected {} later.", duration(delay_s.unsigned_abs())),
         _ => format!("{at}, a time {} ahead of our clock.", duration(delay_s.unsigned_abs())),

@@ -206,6 +206,9 @@ pub struct Alert {
     /// event with which it held, and `event` has the columns that all its events have in common.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub correlated: Option<Correlated>,
+    /// Found in the lake by a replay: nobody was told when the event came.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
 }
 
 #[cfg(test)]

@@ -8,11 +8,13 @@ mod backfill;
 mod backtest;
 mod coverage;
 mod lake;
+mod replay;
 
 pub use backfill::Backfill;
 pub use backtest::Backtest;
 pub use coverage::Coverage;
 pub use lake::LakeCommand;
+pub use replay::Replay;
 
 /// Mantissa Log: collects audit logs, detects with Sigma rules, alerts, and keeps everything in a
 /// lake of Parquet that answers SQL.
@@ -55,6 +57,8 @@ pub enum Command {
     Backfill(Backfill),
     /// Run rules over the past: what they would have found in the lake. Nothing is sent.
     Backtest(Backtest),
+    /// Run the rules over the past, and send the alerts that nobody got when the events came.
+    Replay(Replay),
     /// Which hours of which sources the lake holds, and why others are not there.
     Coverage(Coverage),
     /// Vendors that are asked for their logs: which the program knows, and whether a configured one answers.

@@ -13,6 +13,7 @@ mod coverage;
 mod files;
 pub mod pipeline;
 pub mod plan;
+mod replay;
 pub mod report;
 pub mod run;
 mod sight;

@@ -15,9 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use console::Health;
-use enrich::FactsInput;
 use event::time::HOUR_NS;
-use event::{Alert, Facts, Secret};
+use event::{Alert, Secret};
 use ingest::{Emitter, FinishedSender, Resume, Source, SourceContext, Standing, Summary};
 use normalize::redact::{RedactOptions, Redactor};
 use sink::dispatch::Dispatcher;
@@ -183,9 +182,9 @@ pub fn open_outbox(state_dir: &Path) -> anyhow::Result<Outbox> {
     Ok(Outbox::open(&state_dir.join("outbox.redb"))?)
 }
 
-fn start_dispatcher(plan: &Plan, outbox: &Outbox) -> anyhow::Result<Dispatcher> {
+pub(crate) fn start_dispatcher(plan: &Plan, outbox: &Outbox) -> anyhow::Result<Dispatcher> {
     let redactor = Arc::new(redactor(&plan.redaction, &plan.state_dir)?);
-    let outlet = Outlet::new(redactor, facts_of).with_lake(&plan.lake.url);
+    let outlet = Outlet::new(redactor, enrich::facts_of).with_lake(&plan.lake.url);
     Ok(Dispatcher::start(outbox.clone(), &plan.routes, &plan.destinations, outlet)?)
 }
 
@@ -271,18 +270,6 @@ fn own_key(path: &Path) -> anyhow::Result<Secret> {
     });
     written.with_context(|| format!("cannot write {}", path.display()))?;
     Ok(Secret::new(key))
-}
-
-/// An alert's facts from the alert alone; the choke point fills them anew from redacted columns.
-fn facts_of(alert: &Alert) -> Facts {
-    enrich::facts(&FactsInput {
-        rule: &alert.rule,
-        log_type: &alert.log_type,
-        event_time: alert.event_time,
-        detected_at: alert.detected_at,
-        event: &alert.event,
-        correlated: alert.correlated.as_ref(),
-    })
 }
 
 /// Alerts from the workers into the outbox; the dispatcher is told at once.

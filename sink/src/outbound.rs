@@ -154,7 +154,7 @@ impl Outbound {
 
     /// The alert as the JSON that files and webhooks get. Times are RFC 3339 in UTC; columns of the
     /// event have their names from the lake; `suppressed_before` counts held back repetitions;
-    /// `correlated` is there for correlations only.
+    /// `correlated` is there for correlations only, `replayed` for what a replay found.
     pub fn json(&self) -> Value {
         let alert = &self.alert;
         let mut shown = json!({
@@ -175,6 +175,9 @@ impl Outbound {
         });
         if let Some(correlated) = &alert.correlated {
             shown["correlated"] = correlated.json();
+        }
+        if alert.replayed {
+            shown["replayed"] = true.into();
         }
         shown
     }

@@ -24,6 +24,7 @@ pub(crate) fn alert(n: u32) -> Alert {
         facts: Facts::default(),
         dedup_key: String::new(),
         correlated: None,
+        replayed: false,
     }
 }
 

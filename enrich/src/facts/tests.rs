@@ -23,6 +23,7 @@ fn of(event: Value) -> Facts {
         detected_at: Timestamp(NOON + 3 * 1_000_000_000),
         event: &event,
         correlated: None,
+        replayed: false,
     })
 }
 
@@ -94,9 +95,12 @@ fn when_tells_the_delay() {
         (-60 * s, "2026-03-01 12:00:00 UTC, a time 1 min ahead of our clock."),
         (-1, "2026-03-01 12:00:00 UTC, a time 1 s ahead of our clock."),
     ] {
-        assert_eq!(when(Timestamp(NOON), Timestamp(NOON + delay)), expected);
+        assert_eq!(when(Timestamp(NOON), Timestamp(NOON + delay), false), expected);
     }
-    assert!(when(Timestamp(i64::MIN), Timestamp(i64::MAX)).contains(" later."), "no overflow");
+    let extreme = when(Timestamp(i64::MIN), Timestamp(i64::MAX), false);
+    assert!(extreme.contains(" later."), "no overflow");
+    let replayed = when(Timestamp(NOON), Timestamp(NOON + 86_400_000_000_000), true);
+    assert_eq!(replayed, "2026-03-01 12:00:00 UTC, found 1 d later by a replay of the lake.");
 }
 
 #[test]
@@ -215,6 +219,7 @@ fn what_happened_together() {
             detected_at: Timestamp(NOON),
             event: &event,
             correlated: Some(&correlated),
+            replayed: false,
         });
         assert_eq!(facts.what, expected);
         assert_eq!(facts.who, "The events name no actor in common.");

@@ -8,7 +8,7 @@
 //! For its owner only, as the lake is: nothing in it is redacted.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, ErrorKind, Write as _};
+use std::io::{BufRead as _, BufReader, BufWriter, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -109,4 +109,29 @@ impl HourFile {
         let file = self.file.into_inner().context("cannot write alerts")?;
         file.sync_all().context("cannot write alerts")
     }
+}
+
+/// Calls `each` for every alert of a finished run, hour by hour.
+///
+/// # Errors
+/// When the folder cannot be read or is damaged, and those of `each`.
+pub fn alerts(
+    folder: &Path,
+    mut each: impl FnMut(Alert) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let folder = folder.join("alerts");
+    let told = || format!("cannot read the folder {}", folder.display());
+    let listed = fs::read_dir(&folder).with_context(told)?;
+    let mut paths: Vec<PathBuf> =
+        listed.map(|entry| entry.map(|e| e.path())).collect::<Result<_, _>>().with_context(told)?;
+    paths.sort();
+    for path in paths {
+        let told = || format!("cannot read {}", path.display());
+        for line in BufReader::new(File::open(&path).with_context(told)?).lines() {
+            let line = line.with_context(told)?;
+            let alert = serde_json::from_str(&line);
+            each(alert.with_context(|| format!("{} is damaged", path.display()))?)?;
+        }
+    }
+    Ok(())
 }

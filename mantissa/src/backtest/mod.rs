@@ -22,6 +22,7 @@ use sink::lake::{FileKind, LakeStore, LiveFile, Snapshot, records};
 
 use crate::pipeline::{CorrelationConfig, Detection, correlation_alert, titles};
 use again::Again;
+pub use folder::alerts;
 use folder::{Folder, HourFile};
 
 /// Which rules over which events.

@@ -13,6 +13,7 @@ mod ingest;
 mod lake;
 mod normalize;
 mod query;
+mod replay;
 mod rules;
 mod run;
 mod sources;
@@ -43,6 +44,7 @@ pub fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Query(args) => query::run(&args),
         Command::Backfill(args) => backfill::run(&args),
         Command::Backtest(args) => backtest::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Coverage(args) => coverage::run(&args),
         Command::Sources(args) => sources::run(&args),
         Command::Lake(args) => lake::run(args),

@@ -55,6 +55,12 @@ impl CorrelationConfig {
         i64::try_from(*ms).unwrap_or(i64::MAX).saturating_mul(1_000_000)
     }
 
+    /// The longest that the events of any source are waited for.
+    pub(crate) fn lateness_ns_max(&self) -> i64 {
+        let own = self.lateness_ms_by_source.values().copied().max().unwrap_or(0);
+        i64::try_from(own.max(self.lateness_ms)).unwrap_or(i64::MAX).saturating_mul(1_000_000)
+    }
+
     pub(crate) fn options(&self) -> Options {
         Options { bytes_max: self.bytes_max, rule_bytes_max: self.rule_bytes_max }
     }
@@ -288,6 +294,7 @@ pub(crate) fn alert(found: &Found, titles: &HashMap<String, String>) -> Alert {
             detected_at,
             event: &event,
             correlated: Some(&correlated),
+            replayed: false,
         }),
         rule: correlation.info.clone(),
         source: at.told.source.to_string(),
@@ -299,6 +306,7 @@ pub(crate) fn alert(found: &Found, titles: &HashMap<String, String>) -> Alert {
         event,
         dedup_key: String::new(),
         correlated: Some(correlated),
+        replayed: false,
     }
 }
 

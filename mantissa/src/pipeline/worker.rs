@@ -442,6 +442,7 @@ pub(crate) fn alert(
             detected_at,
             event: &event,
             correlated: None,
+            replayed: false,
         }),
         rule: rule.clone(),
         source: origin.key.source.to_string(),
@@ -453,6 +454,7 @@ pub(crate) fn alert(
         event,
         dedup_key: String::new(),
         correlated: None,
+        replayed: false,
     }
 }
 

@@ -71,6 +71,7 @@ fn part(n: i64, after: u64) -> Part {
         facts: Facts { who: "ann".into(), ..Facts::default() },
         dedup_key: String::new(),
         correlated: None,
+        replayed: false,
     };
     Part {
         tables: vec![rows(n)],

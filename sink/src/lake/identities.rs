@@ -1,4 +1,4 @@
-//! Which events the lake has of a stretch of time: their identities, and nothing else of them.
+//! Which events and alerts the lake has of a stretch of time: their identities, and nothing else of them.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -21,6 +21,7 @@ use super::store::LakeStore;
 
 const KEY: &str = "dedup_key";
 const TIME: &str = "event_time_ns";
+const ALERT_ID: &str = "alert_id";
 
 /// By what events are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +60,7 @@ pub async fn read(
         }
         match by {
             By::Key if live.columns.iter().any(|column| column.name == KEY) => {
-                keys(at, live, &times, &mut found).await?;
+                columns(at, live, &[KEY, TIME], |batch| collect(batch, &times, &mut found)).await?;
             }
             By::Record if records::keeps_raw(live) => {
                 let each = |record: &records::StoredRecord<'_>| {
@@ -75,11 +76,38 @@ pub async fn read(
     Ok(found)
 }
 
-async fn keys(
+/// Of the alerts about events of these times, and of some others.
+///
+/// # Errors
+/// As [`read`].
+pub async fn alerts(
+    at: &LakeStore,
+    snapshot: &Snapshot,
+    times: Range<Timestamp>,
+) -> Result<HashSet<Uid>, Error> {
+    let mut found = HashSet::new();
+    for live in &snapshot.files {
+        let file = &live.file;
+        let is_in_time =
+            file.max_time >= times.start.micros() && file.min_time <= times.end.micros();
+        if file.kind == FileKind::Alerts && is_in_time {
+            columns(at, live, &[ALERT_ID], |batch| {
+                let ids = batch.column_by_name(ALERT_ID)?.as_string_opt::<i32>()?;
+                found.extend(ids.iter().map(|id| Uid::parse(id?)).collect::<Option<Vec<_>>>()?);
+                Some(())
+            })
+            .await?;
+        }
+    }
+    Ok(found)
+}
+
+/// Some columns of a file, batch by batch. `each` gives `None` when they are not what they should be.
+async fn columns(
     at: &LakeStore,
     live: &LiveFile,
-    times: &Range<Timestamp>,
-    found: &mut HashSet<Uid>,
+    names: &[&str],
+    mut each: impl FnMut(&RecordBatch) -> Option<()>,
 ) -> Result<(), Error> {
     let (path, bytes) = (&live.file.path, live.file.bytes);
     let failed = |e: ParquetError| {
@@ -89,10 +117,10 @@ async fn keys(
     };
     let reader = FileReader::new(at.store.clone(), layout::under(&at.root, path), bytes);
     let builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(failed)?;
-    let mask = ProjectionMask::columns(builder.parquet_schema(), [KEY, TIME]);
+    let mask = ProjectionMask::columns(builder.parquet_schema(), names.iter().copied());
     let mut batches = builder.with_projection(mask).build().map_err(failed)?;
     while let Some(batch) = batches.try_next().await.map_err(failed)? {
-        if collect(&batch, times, found).is_none() {
+        if each(&batch).is_none() {
             let what = format!("{path} lacks columns, or values in them");
             return Err(Error::new(Kind::Damaged, what));
         }

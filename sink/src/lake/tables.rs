@@ -33,7 +33,7 @@ const DEAD_LETTER_COLUMNS: [(&str, ColumnKind); 11] = [
 ];
 
 /// Columns of `alerts`, with what they hold.
-const ALERT_COLUMNS: [(&str, ColumnType, &str); 24] = [
+const ALERT_COLUMNS: [(&str, ColumnType, &str); 25] = [
     ("alert_id", ColumnType::Text, "the same on redo, replay and backfill"),
     ("event_time", ColumnType::Time, "of the event that matched"),
     ("detected_at", ColumnType::Time, "when the rule matched"),
@@ -58,6 +58,7 @@ const ALERT_COLUMNS: [(&str, ColumnType, &str); 24] = [
     ("suppression_key", ColumnType::Text, "alerts with the same key are sent once in a while"),
     ("event", ColumnType::Text, "the event's common columns as JSON"),
     ("correlated", ColumnType::Text, "of a correlation: its group, rules and events as JSON"),
+    ("replayed", ColumnType::Bool, "found by a replay of the lake, long after the event"),
 ];
 
 /// Identity of a dead letter: where it came from.
@@ -191,6 +192,7 @@ pub(super) fn alerts(alerts: &[Alert], event_files: &HashMap<(String, String), S
         }
         rows.time(at("event_time"), alert.event_time);
         rows.time(at("detected_at"), alert.detected_at);
+        rows.bool(at("replayed"), alert.replayed);
         rows.end_row();
     }
     rows

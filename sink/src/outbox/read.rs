@@ -4,8 +4,8 @@ use event::{Alert, AlertId, Timestamp};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
 use super::{
-    ALERTS, ALERTS_BY_TIME, DELIVERIES, DUE, Delivery, Entry, Error, Filter, IN_FLIGHT, Id, Outbox,
-    UNROUTED, id_of, key_of,
+    ALERTS, ALERTS_BY_TIME, DELIVERIES, DUE, Delivery, Entry, Error, Filter, IDS, IN_FLIGHT, Id,
+    Outbox, UNROUTED, id_of, key_of,
 };
 
 impl Outbox {
@@ -31,6 +31,13 @@ impl Outbox {
     /// One alert, unless it is unknown or its body is gone.
     pub fn get(&self, id: AlertId) -> Result<Option<Entry>, Error> {
         entry(&self.begin_read()?, key_of(&id))
+    }
+
+    /// Which of these were ever inserted, as long as ids are remembered.
+    pub fn knows(&self, ids: &[AlertId]) -> Result<Vec<bool>, Error> {
+        let read = self.begin_read()?;
+        let known = read.open_table(IDS)?;
+        ids.iter().map(|id| Ok(known.get(key_of(id))?.is_some())).collect()
     }
 
     /// How many alerts are not yet routed.

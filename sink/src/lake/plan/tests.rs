@@ -221,6 +221,7 @@ fn an_alert_names_the_file_of_its_event() {
         facts: Facts { who: "root".into(), ..Facts::default() },
         dedup_key: String::new(),
         correlated: None,
+        replayed: false,
     };
     let unknown =
         Alert { event_uid: "x".into(), alert_id: AlertId::of_event("r", "x"), ..alert.clone() };
