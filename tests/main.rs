@@ -37,6 +37,7 @@ mod doors;
 mod firehose;
 mod history;
 mod ingest_query;
+mod kinesis;
 mod lake;
 mod lives;
 mod memory;

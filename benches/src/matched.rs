@@ -42,7 +42,9 @@ pub fn run(args: &Args, lines: &[String]) -> anyhow::Result<()> {
         std::hint::black_box(hits);
     }
     println!("bare tape            {:>10.0} events/s", median(&mut bare));
-    println!("parse + map + match  {:>10.0} events/s", median(&mut whole));
+    let bytes = lines.iter().map(String::len).sum::<usize>() as f64 / lines.len() as f64;
+    let rate = median(&mut whole);
+    println!("parse + map + match  {rate:>10.0} events/s, {:.0} MB/s", rate * bytes / 1e6);
     println!("share of bare tape   {:>10.1} %", 100.0 * median(&mut ratios));
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::file::{FileOptions, FileSource};
 use crate::gcs::{GcsOptions, GcsSource};
 use crate::http::{HttpOptions, HttpSource};
 use crate::kafka::{KafkaOptions, KafkaSource};
+use crate::kinesis::{KinesisOptions, KinesisSource};
 use crate::poll::{PollOptions, PollSource};
 use crate::pubsub::{PubsubOptions, PubsubSource};
 use crate::source::Source;
@@ -105,6 +106,15 @@ pub const SOURCES: &[SourceKind] = &[
         },
     },
     SourceKind {
+        name: "aws_kinesis",
+        doc: "A stream of Amazon Kinesis Data Streams, such as a subscription of CloudWatch Logs.",
+        is_given: |config| config.aws_kinesis.is_some(),
+        build: |config, name| {
+            let options = config.aws_kinesis.clone().unwrap_or_default();
+            Ok(Box::new(KinesisSource::new(name, &config.log_type, options)?))
+        },
+    },
+    SourceKind {
         name: "gcp_pubsub",
         doc: "A subscription of Google Cloud Pub/Sub, such as a sink of Cloud Logging.",
         is_given: |config| config.gcp_pubsub.is_some(),
@@ -163,6 +173,9 @@ pub struct SourceConfig {
     /// Read objects of S3.
     #[serde(default)]
     pub aws_s3: Option<AwsS3Options>,
+    /// Read a stream of Amazon Kinesis.
+    #[serde(default)]
+    pub aws_kinesis: Option<KinesisOptions>,
     /// Read a subscription of Google Cloud Pub/Sub.
     #[serde(default)]
     pub gcp_pubsub: Option<PubsubOptions>,

@@ -2,6 +2,7 @@
 //!
 //! What was read before a stream breaks is kept; where and why it broke is told.
 
+use std::borrow::Cow;
 use std::io::{self, BufReader, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
@@ -134,6 +135,24 @@ impl Decoder {
             _ => format!("is damaged: {error}"),
         };
         Broken { reason: format!("the {name} stream {what}"), decoded: self.decoded }
+    }
+}
+
+/// What bytes that are whole in memory become, decompressed if they are compressed; in words why they cannot.
+pub fn expanded(bytes: &[u8], bytes_max: usize) -> Result<Cow<'_, [u8]>, String> {
+    let reader: Box<dyn Read> = match Compression::of(bytes) {
+        Compression::None => return Ok(bytes.into()),
+        Compression::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+        Compression::Zstd => Box::new(
+            zstd::stream::read::Decoder::with_buffer(bytes).map_err(|e| format!("zstd: {e}"))?,
+        ),
+    };
+    let mut out = Vec::new();
+    let read = reader.take(bytes_max as u64 + 1).read_to_end(&mut out);
+    match read {
+        Ok(_) if out.len() > bytes_max => Err(format!("more than {bytes_max} bytes, decompressed")),
+        Ok(_) => Ok(out.into()),
+        Err(error) => Err(format!("compressed, and cannot be read to its end: {error}")),
     }
 }
 

@@ -47,6 +47,7 @@ impl Drop for Stop {
 /// A source that runs.
 pub(crate) struct Running {
     pub lake: Lake,
+    pub standing: Standing,
     pub stop: Stop,
     source: tokio::task::JoinHandle<Result<Summary, SourceError>>,
     pipeline: tokio::task::JoinHandle<()>,
@@ -58,13 +59,14 @@ impl Lake {
         let (sender, mut receiver) = emitter(4, 4 << 20);
         let (done, back) = finished();
         let (stop, signal) = shutdown();
+        let standing = Standing::default();
         let context = SourceContext {
             name: "test".into(),
             emitter: sender,
             finished: back,
             resume: self.resume.lock().clone(),
             shutdown: signal,
-            standing: Standing::default(),
+            standing: standing.clone(),
         };
         let lake = self.clone();
         let pipeline = tokio::spawn(async move {
@@ -82,7 +84,7 @@ impl Lake {
             }
         });
         let source = tokio::spawn(source.run(context));
-        Running { lake: self.clone(), stop: Stop(stop), source, pipeline }
+        Running { lake: self.clone(), standing, stop: Stop(stop), source, pipeline }
     }
 
     fn commit(&self, batch: &Batch) {

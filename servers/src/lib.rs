@@ -1,4 +1,4 @@
-//! Real servers for tests: a broker that speaks the Kafka protocol, an S3 emulator, a Pub/Sub emulator, a TLS
+//! Real servers for tests: a broker that speaks the Kafka protocol, emulators of S3, Kinesis and Pub/Sub, a TLS
 //! front, a wire that can be cut, a proxy that spoils requests, and an authority that signs certificates for
 //! one test.
 //!
@@ -14,6 +14,7 @@ mod cloud_storage;
 mod faults;
 mod front;
 mod http;
+mod kinesis;
 mod process;
 mod pubsub;
 mod wire;
@@ -26,6 +27,7 @@ pub use cloud_storage::CloudStorage;
 pub use faults::{Fault, Faults};
 pub use front::Front;
 pub use http::http;
+pub use kinesis::Kinesis;
 pub use process::{free_port, installed, note, skipped};
 pub use pubsub::Pubsub;
 pub use wire::Wire;

@@ -24,9 +24,10 @@ pub(crate) enum Fate {
     Again,
 }
 
-/// A request, to be judged: path with query, and how many with this verb and path came before.
+/// A request, to be judged: path with query, what AWS's services are asked for, and how many of the kind came before.
 pub(crate) struct Asked<'a> {
     pub path: &'a str,
+    pub target: &'a str,
     pub before: usize,
 }
 
@@ -70,11 +71,13 @@ async fn pass(
     body: Bytes,
 ) -> Response {
     let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let key = format!("{method} {}", uri.path());
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+    let target = target.and_then(|target| Some(target.split_once('.')?.1)).unwrap_or("");
+    let key = format!("{method} {} {target}", uri.path());
     let (fate, last) = {
         let mut seen = inner.seen.lock();
         let (before, last) = seen.entry(key.clone()).or_default();
-        let asked = Asked { path: &path, before: *before };
+        let asked = Asked { path: &path, target, before: *before };
         let fate = (inner.judge)(&asked);
         *before += 1;
         (fate, last.clone())

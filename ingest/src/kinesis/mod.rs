@@ -1,0 +1,154 @@
+//! Amazon Kinesis Data Streams: what CloudWatch Logs, the Kinesis Producer Library and others put there.
+//!
+//! A shard is a partition; its positions count the records of the stream, and the sequence number of the last one
+//! commits with them, so that a restart goes on behind it. The shards that a split or a merge makes are read when those
+//! that they come from are read to their end and in the lake, so that what one key has put stays in order. What was
+//! put together by the Producer Library is taken apart ([`aggregate`]), what is compressed is decompressed.
+//!
+//! One process reads a stream: two that read the same one would each store all of it.
+
+mod aggregate;
+mod api;
+mod family;
+mod probe;
+mod shard;
+mod work;
+
+use async_trait::async_trait;
+use event::LogType;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::aws::AwsOptions;
+use crate::error::{ErrorKind, SourceError};
+use crate::framing::{Format, Options, RECORD_BYTES_MAX};
+use crate::meter::Meter;
+use crate::poll::when::Form;
+use crate::probe::Findings;
+use crate::source::{Source, SourceContext, Summary};
+use api::Api;
+use work::Work;
+
+/// Options of the `aws_kinesis` source.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct KinesisOptions {
+    /// The stream's name, or its ARN when it is another account's.
+    pub stream: String,
+    /// Where reading begins the first time: `oldest` that the stream still has, `latest`, or a time like
+    /// `2026-11-01T00:00:00Z`.
+    pub from: String,
+    /// Who we are at AWS.
+    pub aws: AwsOptions,
+    /// How a record is cut into events.
+    pub format: Format,
+    /// A shard that is read to its end is asked again after this time. All readers of a shard together may ask it five
+    /// times a second.
+    pub every_ms: u64,
+    /// Answers of up to 10 MB that are in memory at a time.
+    pub answers_at_once_max: usize,
+    /// Longer events become dead letters, in parts of this size; it also bounds what a record may become when it is
+    /// decompressed.
+    pub record_bytes_max: usize,
+}
+
+impl Default for KinesisOptions {
+    fn default() -> Self {
+        Self {
+            stream: String::new(),
+            from: "oldest".to_owned(),
+            aws: AwsOptions::default(),
+            format: Format::default(),
+            every_ms: 1_000,
+            answers_at_once_max: 4,
+            record_bytes_max: RECORD_BYTES_MAX,
+        }
+    }
+}
+
+/// Where reading begins in a shard of which nothing is known yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    Oldest,
+    /// Now, at the first start; from then on that time.
+    Latest,
+    /// Milliseconds since 1970.
+    At(i64),
+}
+
+impl KinesisOptions {
+    fn from(&self) -> Option<From> {
+        match self.from.as_str() {
+            "oldest" => Some(From::Oldest),
+            "latest" => Some(From::Latest),
+            time => Form::Rfc3339.read(time).map(From::At),
+        }
+    }
+
+    fn fault(&self) -> Option<String> {
+        let name = match self.stream.strip_prefix("arn:") {
+            Some(arn) => arn.split_once(":stream/").map_or("", |(_, name)| name),
+            None => &self.stream,
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        if name.is_empty() || name.len() > 128 || !name.chars().all(is_name) {
+            return Some("`stream` must be a stream's name or its ARN".to_owned());
+        }
+        if self.from().is_none() {
+            return Some(format!("`from` is oldest, latest or a time, not {:?}", self.from));
+        }
+        if self.every_ms < 200 {
+            return Some("`every_ms` must be at least 200".to_owned());
+        }
+        if self.answers_at_once_max == 0 {
+            return Some("`answers_at_once_max` must not be 0".to_owned());
+        }
+        self.aws.fault()
+    }
+
+    async fn api(&self) -> Api {
+        Api::new(&self.aws.load().await, &self.stream)
+    }
+}
+
+/// Reads a stream.
+#[derive(Debug)]
+pub struct KinesisSource {
+    options: KinesisOptions,
+    log_type: LogType,
+}
+
+impl KinesisSource {
+    pub fn new(name: &str, log_type: &str, options: KinesisOptions) -> Result<Self, SourceError> {
+        match options.fault() {
+            Some(fault) => Err(SourceError::new(name, ErrorKind::Config, fault)),
+            None => Ok(Self { options, log_type: log_type.into() }),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for KinesisSource {
+    fn is_finite(&self) -> bool {
+        false
+    }
+
+    async fn run(self: Box<Self>, context: SourceContext) -> Result<Summary, SourceError> {
+        let meter = Meter::new(&context.name, &context.standing);
+        let mut framing = Options::new(self.options.format.clone(), self.log_type.as_str());
+        framing.record_bytes_max = self.options.record_bytes_max.max(1_024);
+        let api = self.options.api().await;
+        let opened =
+            Work::new(api, &self.options, self.log_type, framing, meter.clone(), context).run();
+        let mut summary = Summary { opened: opened.await?, ..Summary::default() };
+        meter.summarize(&mut summary);
+        Ok(summary)
+    }
+
+    async fn probe(self: Box<Self>) -> Option<Result<Findings, String>> {
+        Some(Ok(probe::try_out(&self.options).await))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+//! A stream of Kinesis from outside: killed at random, split and merged meanwhile, and everything stored once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use servers::Kinesis;
+
+use crate::lives::{Life, Random};
+use crate::support::{column_counts, number, ok, parquet_files, wait_until};
+
+fn write_config(dir: &Path, server: &Kinesis) {
+    let config = format!(
+        "lake: {{url: ./lake, epoch_ms_max: 150}}
+rules: {{builtin: false}}
+sources:
+  flows:
+    log_type: aws.vpcflow
+    aws_kinesis:
+      stream: flows
+      every_ms: 200
+      aws: {{region: us-east-1, endpoint: \"{}\", access_key_id: test, secret_access_key: test}}
+",
+        server.endpoint()
+    );
+    std::fs::write(dir.join("mantissa.yaml"), config).unwrap();
+}
+
+fn flow(number: usize) -> (String, Vec<u8>) {
+    let line = format!(
+        "2 123456789012 eni-{number} 10.0.0.5 198.51.100.9 50000 443 6 10 840 1763633700 1763633760 \
+         ACCEPT OK"
+    );
+    (format!("key-{}", number % 50), line.into_bytes())
+}
+
+/// Flow logs have no identity: what was read twice is told by its place alone.
+#[test]
+fn records_are_stored_once_however_often_the_program_is_killed() {
+    let Some(server) = Kinesis::start() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, lake) = (dir.path(), dir.path().join("lake"));
+    server.stream("flows", 2);
+    write_config(dir, &server);
+    let config = dir.join("mantissa.yaml");
+    let said = ok(&["sources", "test", "flows", "--config", config.to_str().unwrap()]);
+    assert!(said.out.contains("2 open shards"), "{}", said.out);
+    let mut random = Random(Random::seed());
+    let seed = random.0;
+    let (mut put, mut files) = (0, 0);
+    for round in 0..6 {
+        let life = Life::start(dir);
+        for _ in 0..4 {
+            server.put("flows", &(put..put + 250).map(flow).collect::<Vec<_>>());
+            put += 250;
+        }
+        let open = server.open_shards("flows");
+        match round {
+            1 => server.split("flows", &open[0]),
+            // Those of the split are the newest, and lie side by side.
+            3 => server.merge("flows", &open[open.len() - 2], &open[open.len() - 1]),
+            _ => {}
+        }
+        wait_until(&format!("storing (seed {seed})"), Duration::from_secs(60), || {
+            parquet_files(&lake).len() > files
+        });
+        std::thread::sleep(Duration::from_millis(random.below(400)));
+        drop(life);
+        files = parquet_files(&lake).len();
+    }
+    let life = Life::start(dir);
+    wait_until(&format!("everything (seed {seed})"), Duration::from_secs(120), || {
+        number(&lake, "SELECT count(*) AS n FROM aws_vpcflow") >= put as i64
+    });
+    assert!(life.stop().success());
+    let have = column_counts(&lake, "aws_vpcflow", "interface_id");
+    assert_eq!(have.len(), put, "seed {seed}");
+    assert!(have.values().all(|times| *times == 1), "seed {seed}: stored more than once");
+    let places = column_counts(&lake, "aws_vpcflow", "source_partition");
+    assert_eq!(places.len(), 5, "two shards, two of the split, one of the merge: {places:?}");
+    ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
+}
