@@ -153,7 +153,7 @@ fn the_page_about_the_lake_works() {
 
 #[test]
 fn the_page_about_history_works() {
-    assert_eq!(follow("docs/history.md"), 4);
+    assert_eq!(follow("docs/history.md"), 5);
 }
 
 #[test]

@@ -87,8 +87,52 @@ fn a_backtest_of_a_day_finds_the_alerts_of_that_day() {
 
     // Files that replaced others, and another number of threads.
     ok(&["lake", "compact", "--all", "--lake", text(&lake)]);
-    backtest(dir.path(), &lake, "two", &["--workers", "1"]);
+    let two = backtest(dir.path(), &lake, "two", &["--workers", "1"]);
     assert_eq!(found(&dir.path().join("two")), live);
+
+    // The whole way for every event.
+    let whole = backtest(dir.path(), &lake, "whole", &["--no-prune"]);
+    assert_eq!((&whole["rules"], &whole["events"]), (&two["rules"], &two["events"]));
+    assert_eq!(whole["glanced"], 0);
+    let (glanced, events) = (two["glanced"].as_u64().unwrap(), two["events"].as_u64().unwrap());
+    assert!(0 < glanced && glanced < events, "{glanced} of {events}");
+}
+
+#[test]
+fn what_a_backtest_found_is_a_table_beside_those_of_the_lake() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = day(dir.path());
+    let report = backtest(dir.path(), &lake, "one", &["--log-type", "okta.system"]);
+    let passed_over = &report["passed_over"];
+    let cloudtrail = crate::support::number(&lake, "select count(*) as n from aws_cloudtrail");
+    assert_eq!(passed_over["rows"], cloudtrail, "{passed_over}");
+    let table = format!("found={}", text(&dir.path().join("one/alerts.parquet")));
+    let ask = |table: &str, sql: &str| {
+        run(&["query", sql, "--lake", text(&lake), "--format", "json", "--table", table])
+    };
+    let said = ask(
+        &table,
+        "select f.rule_id, count(*) as alerts, count(e.event_uid) as events, count(a.alert_id) as live
+         from found f left join okta_system e on e.event_uid = f.event_uid
+         left join alerts a on a.alert_id = f.alert_id group by 1",
+    );
+    assert_eq!(said.code, 0, "{}", said.err);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&said.out).unwrap();
+    assert!(!rows.is_empty());
+    for row in &rows {
+        let alerts = &report["rules"][row["rule_id"].as_str().unwrap()]["alerts"];
+        assert_eq!([&row["alerts"], &row["events"], &row["live"]], [alerts; 3], "{row}");
+    }
+    assert_eq!(rows.len(), report["rules"].as_object().unwrap().len());
+    for (table, words) in [
+        ("found", "NAME=FILE is meant"),
+        ("events=x", "the lake has a table `events`"),
+        ("Found=x", "cannot be the name of a table"),
+        ("found=nowhere.parquet", "nowhere.parquet cannot be read as Parquet"),
+    ] {
+        let said = ask(table, "select 1");
+        assert!(said.code != 0 && said.err.contains(words), "{}", said.err);
+    }
 }
 
 #[test]

@@ -8,12 +8,14 @@ mod backfill;
 mod backtest;
 mod coverage;
 mod lake;
+mod query;
 mod replay;
 
 pub use backfill::Backfill;
 pub use backtest::Backtest;
 pub use coverage::Coverage;
 pub use lake::LakeCommand;
+pub use query::Query;
 pub use replay::Replay;
 
 /// Mantissa Log: collects audit logs, detects with Sigma rules, alerts, and keeps everything in a
@@ -353,19 +355,6 @@ pub struct LakeArgs {
     /// Take the lake (and its credentials) from this configuration file instead.
     #[arg(short, long)]
     pub config: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct Query {
-    /// One SELECT.
-    pub sql: String,
-    #[command(flatten)]
-    pub lake: LakeArgs,
-    #[arg(long, value_enum, default_value_t = RowFormat::Table)]
-    pub format: RowFormat,
-    /// Give up after this many seconds, whatever the question is doing then.
-    #[arg(long, default_value_t = 300)]
-    pub timeout_s: u64,
 }
 
 #[derive(Debug, Subcommand)]

@@ -5,7 +5,7 @@
 //! here connects them.
 
 mod backfill;
-mod backtest;
+pub mod backtest;
 pub mod cli;
 pub mod command;
 pub mod config;

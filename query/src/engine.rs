@@ -79,7 +79,7 @@ pub struct Plan {
 pub struct Engine {
     store: Arc<dyn ObjectStore>,
     root: Path,
-    context: SessionContext,
+    pub(crate) context: SessionContext,
     threads: usize,
     pub(crate) places: Places,
 }

@@ -7,13 +7,14 @@
 //! manifests say of their times and partitions before one byte of them is read.
 //!
 //! Read-only by construction: only statements that read are planned, the session knows no store but
-//! the lake's own, and no table but the lake's. Nothing here lists data files, and nothing writes.
+//! the lake's own, and no table but the lake's and the files that its maker names ([`Engine::add_file`]). Nothing here lists data files, and nothing writes.
 
 mod adapt;
 mod damage;
 mod drive;
 mod engine;
 mod error;
+mod file;
 mod format;
 mod hint;
 mod json;

@@ -10,20 +10,30 @@ use sink::lake::records::{self, StoredRecord};
 use tokio::runtime::Handle;
 
 use super::Question;
+use super::glance::Glance;
 use crate::pipeline::{Origin, Stream, Verdict, alert};
 
 /// See the module's documentation.
 pub(super) struct Again<'q> {
     question: &'q Question,
     runtime: Handle,
-    streams: HashMap<LogType, Stream>,
+    streams: HashMap<LogType, OfType>,
     parser: Parser,
+}
+
+/// What works on the events of a log type.
+struct OfType {
+    /// None when every event is to take the whole way.
+    glance: Option<Glance>,
+    stream: Stream,
 }
 
 /// What a file has brought.
 #[derive(Default)]
 pub(super) struct OfFile {
     pub events: u64,
+    /// Of them, those that no rule holds for and that were not made into rows.
+    pub glanced: u64,
     pub unreadable: u64,
     pub alerts: Vec<Alert>,
     pub observations: Vec<Observation>,
@@ -40,9 +50,13 @@ impl<'q> Again<'q> {
         if !streams.contains_key(log_type) {
             let compiled = question.detection.compile(log_type, Engine::Fast);
             let compiled = compiled.ok_or_else(|| anyhow::anyhow!("no log type `{log_type}`"))?;
-            streams.insert(log_type.clone(), Stream::new(compiled));
+            let glance = match question.glances {
+                true => Glance::new(&question.detection, log_type),
+                false => None,
+            };
+            streams.insert(log_type.clone(), OfType { glance, stream: Stream::new(compiled) });
         }
-        let stream = streams.get_mut(log_type).expect("inserted above");
+        let of = streams.get_mut(log_type).expect("inserted above");
         let times = question.warm_from()..question.to;
         let mut key = PartitionKey { source: "".into(), partition: "".into() };
         let mut found = OfFile::default();
@@ -56,10 +70,10 @@ impl<'q> Again<'q> {
                     partition: record.partition.into(),
                 };
             }
-            found.take(stream, parser, record, &key, record.event_time >= question.from);
+            found.take(of, parser, record, &key, record.event_time >= question.from);
         };
         runtime.block_on(records::read(&question.store, live, each))?;
-        found.observations.append(&mut stream.observations);
+        found.observations.append(&mut of.stream.observations);
         parser.trim();
         Ok(found)
     }
@@ -70,7 +84,7 @@ impl OfFile {
     /// what correlations make of it.
     fn take(
         &mut self,
-        stream: &mut Stream,
+        OfType { glance, stream }: &mut OfType,
         parser: &mut Parser,
         record: &StoredRecord<'_>,
         key: &PartitionKey,
@@ -85,6 +99,18 @@ impl OfFile {
             late_after_ns: if record.late { 0 } else { i64::MAX },
         };
         self.events += u64::from(counts);
+        let holds = glance.as_mut().map(|glance| glance.holds(parser, record.raw.as_bytes()));
+        match holds.transpose() {
+            Ok(None | Some(true)) => {}
+            Ok(Some(false)) => {
+                self.glanced += u64::from(counts);
+                return;
+            }
+            Err(_) => {
+                self.unreadable += 1;
+                return;
+            }
+        }
         match stream.take(parser, record.raw.as_bytes(), None, &origin, &mut |_| false) {
             Ok(Verdict::Stored(mapped)) if counts => {
                 let row = stream.rows.len() - 1;

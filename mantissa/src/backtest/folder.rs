@@ -4,6 +4,7 @@
 //! run.json                what was found so far, replaced whole after every hour
 //! state-<hour>            of the correlations behind that hour
 //! alerts/2026-03-17T09.ndjson
+//! alerts.parquet          all of them as a table, when it is finished
 //! ```
 //! For its owner only, as the lake is: nothing in it is redacted.
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use event::Alert;
+use sink::lake::AlertFile;
 use sink::lake::layout::Hour;
 
 use super::Report;
@@ -77,6 +79,15 @@ impl Folder {
         let file = File::create(&path);
         let file = file.with_context(|| format!("cannot write {}", path.display()))?;
         Ok(HourFile { file: BufWriter::new(file) })
+    }
+
+    /// All alerts once more as one table. Done again it is the same.
+    pub(super) fn keep_table(&self) -> anyhow::Result<()> {
+        let path = self.at.join("alerts.parquet");
+        let failed = || format!("cannot write {}", path.display());
+        let mut table = AlertFile::create(&path).with_context(failed)?;
+        alerts(&self.at, |alert| table.write(alert).with_context(failed))?;
+        table.finish().with_context(failed)
     }
 
     /// Whole or not at all, also when the power fails.

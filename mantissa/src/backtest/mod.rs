@@ -6,6 +6,7 @@
 
 mod again;
 mod folder;
+mod glance;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use event::{Alert, LogType, Timestamp};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sink::lake::layout::Hour;
-use sink::lake::{FileKind, LakeStore, LiveFile, Snapshot, records};
+use sink::lake::{DataFile, FileKind, LakeStore, LiveFile, Snapshot, records};
 
 use crate::pipeline::{CorrelationConfig, Detection, correlation_alert, titles};
 use again::Again;
@@ -36,6 +37,9 @@ pub struct Question {
     /// Only these log types; all when it is empty.
     pub log_types: Vec<String>,
     pub workers: usize,
+    /// Files that cannot matter are left out, and events that no rule holds for are only glanced at. Finds the
+    /// same; without it everything takes the whole way.
+    pub glances: bool,
     /// Where the run is kept.
     pub folder: PathBuf,
     /// What makes two runs the same: rules, times, log types, lake.
@@ -51,6 +55,10 @@ pub struct Report {
     done: Option<i64>,
     pub files: u64,
     pub events: u64,
+    /// Of the events, those that were read and not made into rows, as no rule holds for them.
+    pub glanced: u64,
+    /// What the manifests alone show to be of no interest: other times, and log types that no rule looks at.
+    pub passed_over: PassedOver,
     /// Events that cannot be read again: their log type reads them differently now, or what their source
     /// kept beside them (a header line) is not in the lake.
     pub unreadable: BTreeMap<String, u64>,
@@ -59,6 +67,23 @@ pub struct Report {
     pub alerts: u64,
     /// By rule id.
     pub rules: BTreeMap<String, OfRule>,
+}
+
+/// Files that were not read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassedOver {
+    pub files: u64,
+    pub rows: u64,
+    /// As they are stored.
+    pub bytes: u64,
+}
+
+impl PassedOver {
+    fn add(&mut self, file: &DataFile) {
+        self.files += 1;
+        self.rows += file.rows;
+        self.bytes += file.bytes;
+    }
 }
 
 /// The alerts of one rule.
@@ -135,6 +160,7 @@ impl Question {
                 folder.drop_state(before);
             }
         }
+        folder.keep_table()?;
         report.is_finished = true;
         folder.keep_report(&report)?;
         Ok((report, false))
@@ -163,23 +189,31 @@ impl Question {
         report: &mut Report,
     ) -> BTreeMap<Hour, Vec<(&'s LiveFile, LogType)>> {
         let warm_us = self.warm_from().micros();
+        // A run that goes on has counted them.
+        let is_first = report.done.is_none();
         let mut tables: HashMap<&str, Option<LogType>> = HashMap::new();
         let mut hours: BTreeMap<Hour, Vec<_>> = BTreeMap::new();
         for live in &snapshot.files {
             let file = &live.file;
-            let is_in_time = file.max_time >= warm_us && file.min_time <= self.to.micros();
-            if file.kind != FileKind::Events || !is_in_time {
+            if file.kind != FileKind::Events {
                 continue;
             }
+            let is_in_time = file.max_time >= warm_us && file.min_time <= self.to.micros();
             let log_type = tables.entry(&file.table).or_insert_with(|| self.log_type(&file.table));
-            let (Some(log_type), Some(hour)) = (log_type, Hour::parse(&file.dt, file.hr)) else {
+            let hour = Hour::parse(&file.dt, file.hr).filter(|_| is_in_time);
+            let (Some(log_type), Some(hour)) = (log_type, hour) else {
+                if is_first {
+                    report.passed_over.add(file);
+                }
                 continue;
             };
             if report.done.is_some_and(|done| hour.0 <= done) {
                 continue;
             }
             if !records::keeps_raw(live) {
-                *report.without_record.entry(log_type.to_string()).or_default() += file.rows;
+                if is_first {
+                    *report.without_record.entry(log_type.to_string()).or_default() += file.rows;
+                }
                 continue;
             }
             hours.entry(hour).or_default().push((live, log_type.clone()));
@@ -215,6 +249,7 @@ impl Question {
                 let (report, out) = &mut *shared.lock();
                 report.files += 1;
                 report.events += found.events;
+                report.glanced += found.glanced;
                 if found.unreadable > 0 {
                     *report.unreadable.entry(log_type.to_string()).or_default() += found.unreadable;
                 }

@@ -34,6 +34,9 @@ pub struct Backtest {
     /// Worker threads; 0 = one for each processor.
     #[arg(long, default_value_t = 0)]
     pub workers: usize,
+    /// Read every event the whole way, also those that no rule holds for. Finds the same, slowly.
+    #[arg(long)]
+    pub no_prune: bool,
     /// What was found as JSON.
     #[arg(long)]
     pub json: bool,

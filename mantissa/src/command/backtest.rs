@@ -10,7 +10,7 @@ use event::Uid;
 use event::shown::line;
 use sink::lake::LakeStore;
 
-use crate::backtest::{OfRule, Question, Report};
+use crate::backtest::{OfRule, PassedOver, Question, Report};
 use crate::cli::Backtest;
 use crate::config::{self, Config};
 use crate::pipeline::Detection;
@@ -67,6 +67,7 @@ fn question(args: &Backtest) -> anyhow::Result<Question> {
         to,
         log_types: args.log_type.clone(),
         workers,
+        glances: !args.no_prune,
         folder: args.out.clone(),
         identity,
     })
@@ -102,6 +103,15 @@ fn shown(args: &Backtest, found: &Report) -> String {
         text.push_str(&format!(
             "{log_type}: {} without the vendor's record, not matched\n",
             plural(*n, "event", "events")
+        ));
+    }
+    let PassedOver { files, rows, bytes } = found.passed_over;
+    if files > 0 {
+        text.push_str(&format!(
+            "{} not read, of other times or of no interest to any rule ({}, {})\n",
+            plural(files, "file", "files"),
+            plural(rows, "event", "events"),
+            report::bytes(bytes),
         ));
     }
     text.push_str(&format!(

@@ -1,10 +1,12 @@
 //! `mantissa query`.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use ::query::{Format, Limits};
+use anyhow::Context as _;
 
 use crate::cli::{Query, RowFormat};
 use crate::report;
@@ -14,6 +16,12 @@ pub fn run(args: &Query) -> anyhow::Result<ExitCode> {
     let options = super::lake_options(&args.lake)?;
     super::block_on(async {
         let engine = super::engine(&options).await?;
+        for table in &args.table {
+            let parts = table.split_once('=');
+            let (name, path) =
+                parts.with_context(|| format!("--table {table}: NAME=FILE is meant"))?;
+            engine.add_file(name, Path::new(path))?;
+        }
         let limits =
             Limits { time_max: Some(Duration::from_secs(args.timeout_s)), ..Limits::default() };
         let rows = engine.sql(&args.sql, limits).await?;

@@ -138,6 +138,7 @@ fn question(args: &Replay, plan: &Plan, identity: String) -> anyhow::Result<Ques
         to,
         log_types: args.log_type.clone(),
         workers: if args.workers == 0 { plan.workers } else { args.workers },
+        glances: true,
         folder: args.out.clone(),
         identity,
     })

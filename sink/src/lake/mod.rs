@@ -8,6 +8,7 @@
 #[macro_use]
 mod mistake;
 
+mod alert_file;
 mod arrays;
 mod checkpoint;
 mod commit;
@@ -41,6 +42,7 @@ pub mod upkeep;
 pub mod verify;
 mod window;
 
+pub use alert_file::AlertFile;
 pub use arrays::{arrow_schema, data_type};
 pub use checkpoint::write::checkpoint;
 pub use commit::StateChange;
