@@ -35,7 +35,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("servers", &[]),
-    ("benches", &["event", "detect", "generate", "mantissa"]),
+    ("benches", &["event", "detect", "generate", "sink", "mantissa"]),
     ("benches-sigma", &["event", "detect"]),
 ];
 

@@ -5,7 +5,9 @@
 //!   the same bytes.
 //! - `loop`: `mantissa ingest` as a process, file to lake and alerts, one worker and all processors, against
 //!   tape parse + zstd-3 of the same bytes on one thread; with the peak resident memory.
+//! - `backtest`: rules over a lake, one worker, against decoding the columns that they read, on one thread.
 
+mod backtested;
 mod bound;
 mod looped;
 mod matched;
@@ -14,6 +16,7 @@ use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use event::Timestamp;
 use generate::{Load, Log, Mix};
+use mantissa::config::RulesConfig;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -43,6 +46,7 @@ struct Args {
 enum What {
     Match,
     Loop,
+    Backtest,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -59,13 +63,27 @@ fn main() -> anyhow::Result<()> {
     match args.what {
         What::Match => matched::run(&args, &lines),
         What::Loop => looped::run(&args, &lines),
+        What::Backtest => backtested::run(&args, &lines),
+    }
+}
+
+/// Time of the first event.
+const START: Timestamp = Timestamp(1_790_000_000_000_000_000);
+
+/// The rules to run.
+fn rules(args: &Args) -> RulesConfig {
+    match &args.rules {
+        None => RulesConfig::default(),
+        Some(path) => {
+            RulesConfig { builtin: false, paths: vec![path.clone()], ..RulesConfig::default() }
+        }
     }
 }
 
 /// Generated load of one log type; the same every time.
 fn load(log_type: &str, events: usize) -> anyhow::Result<Vec<String>> {
     let log = Log::parse(log_type).with_context(|| format!("there is no load of {log_type}"))?;
-    let mut load = Load::new(1, Timestamp(1_790_000_000_000_000_000), 1_000, Mix::only(log));
+    let mut load = Load::new(1, START, 1_000, Mix::only(log));
     Ok((0..events).map(|_| next(&mut load)).collect())
 }
 

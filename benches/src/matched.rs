@@ -6,20 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use detect::Engine;
 use event::{LogType, Parser, PartitionKey, Timestamp};
-use mantissa::config::RulesConfig;
 use mantissa::pipeline::{Detection, Origin, Stream};
 use mantissa::plan;
 
-use crate::{Args, bound, median};
+use crate::{Args, bound, median, rules};
 
 pub fn run(args: &Args, lines: &[String]) -> anyhow::Result<()> {
-    let config = match &args.rules {
-        None => RulesConfig::default(),
-        Some(path) => {
-            RulesConfig { builtin: false, paths: vec![path.clone()], ..RulesConfig::default() }
-        }
-    };
-    let rules = plan::rules(&config)?.rules;
+    let rules = plan::rules(&rules(args))?.rules;
     let detection =
         Detection { catalog: Arc::new(plan::catalog(&[])?), rules: Arc::new(rules), generation: 0 };
     let log_type = LogType::from(args.log_type.as_str());
