@@ -16,7 +16,8 @@ bench: setup
 	cargo build --profile demo --locked -p mantissa -p benches
 	for t in aws.cloudtrail okta.system; do \
 	  cargo run --profile demo --locked -q -p benches -- match --log-type $$t && \
-	  cargo run --profile demo --locked -q -p benches -- loop --log-type $$t || exit 1; \
+	  cargo run --profile demo --locked -q -p benches -- loop --log-type $$t && \
+	  cargo run --profile demo --locked -q -p benches -- backtest --log-type $$t || exit 1; \
 	done
 
 # The rules alone, on any NDJSON: make bench-sigma RULES=folder EVENTS=file TSV=file

@@ -145,6 +145,10 @@ impl SuppressConfig {
         // A value and its absence must differ, as must 1 and "1": JSON text tells them apart.
         let value = |name| alert.event.get(name).unwrap_or(&Value::Null).to_string();
         parts.extend(self.columns.iter().map(value));
+        if alert.replayed {
+            // What was long ago must not hold back what happens now.
+            parts.push("replayed".to_owned());
+        }
         let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
         let window_ns = i64::try_from(self.window_s.min(WINDOW_S_MAX)).unwrap_or(i64::MAX);
         Suppress {

@@ -62,7 +62,6 @@ impl Sender {
     /// When that cannot be: what is in the outbox goes out nevertheless.
     pub async fn send(&mut self, mut alerts: Vec<Alert>) -> anyhow::Result<u64> {
         for alert in &mut alerts {
-            alert.replayed = true;
             alert.facts = enrich::facts_of(alert);
         }
         let mut sent = 0;

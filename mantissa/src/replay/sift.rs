@@ -36,7 +36,7 @@ pub struct Sift<'r> {
     pub held: HashSet<Uid>,
 }
 
-/// What is left.
+/// What is left, marked as replayed.
 #[derive(Debug, Default)]
 pub struct Sifted {
     /// Not more than were asked for.
@@ -50,7 +50,8 @@ impl Sift<'_> {
     ///
     /// # Errors
     /// When the outbox cannot be read.
-    pub fn take(&mut self, alert: Alert, sifted: &mut Sifted) -> anyhow::Result<()> {
+    pub fn take(&mut self, mut alert: Alert, sifted: &mut Sifted) -> anyhow::Result<()> {
+        alert.replayed = true;
         let standing = self.standing(&alert)?;
         self.count(&alert, standing);
         match standing {

@@ -104,6 +104,8 @@ fn the_suppression_key_is_rule_destination_and_values() {
     let mut keyed = with(json!("x"));
     keyed.dedup_key = "k".into();
     assert_ne!(base, key(&keyed, "a"));
+    let long_ago = Alert { replayed: true, ..with(json!("x")) };
+    assert_ne!(base, key(&long_ago, "a"));
 }
 
 #[test]
