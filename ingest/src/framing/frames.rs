@@ -5,6 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use event::{Batch, DeadLetter, LogType, Record, Span, Stage, Timestamp};
 
+use super::spare;
+
 /// Bytes that could not be framed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
@@ -145,14 +147,16 @@ impl Frames {
         self.header = None;
         self.reject_bytes = 0;
         self.is_sealed = false;
-        // The next batch will be about as large: buffers that double would take twice the memory.
-        let bytes = Vec::with_capacity(self.bytes.len().min(self.bytes_max));
+        // The next batch will be about as large: buffers that double would take twice the memory. The record that
+        // fills it goes over its size.
+        let size = self.bytes.len().min(self.bytes_max);
+        let bytes = spare::take(size + size / 16);
         let records = Vec::with_capacity(self.records.len());
         Batch {
             span,
             origin: None,
             log_type: log_type.clone(),
-            bytes: Bytes::from(std::mem::replace(&mut self.bytes, bytes)),
+            bytes: spare::share(std::mem::replace(&mut self.bytes, bytes)),
             records: std::mem::replace(&mut self.records, records),
             rejects,
             redrives: Vec::new(),

@@ -16,6 +16,7 @@ mod extent;
 mod frames;
 mod lines;
 mod sniff;
+mod spare;
 mod table;
 mod walker;
 
