@@ -91,12 +91,10 @@ fn request(args: &Backfill, plan: &Plan) -> anyhow::Result<Request> {
 
 /// Whether nobody delivers from this state folder, which who writes the lake does all the time.
 fn is_writer_away(state_dir: &Path) -> anyhow::Result<bool> {
-    match run::open_outbox(state_dir) {
+    match run::open_outbox(state_dir)?.lock_dispatch() {
         Ok(_) => Ok(true),
-        Err(e) => match e.downcast_ref::<sink::outbox::Error>().map(|e| e.kind) {
-            Some(ErrorKind::Locked) => Ok(false),
-            _ => Err(e),
-        },
+        Err(e) if e.kind == ErrorKind::Locked => Ok(false),
+        Err(e) => Err(e.into()),
     }
 }
 
@@ -200,4 +198,23 @@ fn finish(args: &Backfill, inbox: &Inbox, id: &str) -> anyhow::Result<ExitCode> 
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_delivers_is_there_and_who_only_looks_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = run::open_outbox(dir.path()).unwrap();
+        assert!(
+            is_writer_away(dir.path()).unwrap(),
+            "an outbox that is open is not delivered from"
+        );
+        let lock = outbox.lock_dispatch().unwrap();
+        assert!(!is_writer_away(dir.path()).unwrap());
+        drop(lock);
+        assert!(is_writer_away(dir.path()).unwrap());
+    }
 }
