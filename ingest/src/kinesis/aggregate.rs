@@ -121,7 +121,7 @@ pub(super) mod tests {
         assert_eq!(open(&aggregated(&[])).unwrap(), Vec::<&[u8]>::new());
     }
 
-    /// Written by the Producer Library's Java deaggregator's own example: one key, data `a`.
+    /// Written out by hand from the description of the format: a table with one key, and a record of its index and data.
     #[test]
     fn the_bytes_are_those_of_the_format() {
         let message = b"\x0a\x01k\x1a\x05\x08\x00\x1a\x01a";
