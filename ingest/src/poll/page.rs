@@ -3,6 +3,8 @@
 //! Decides by the connector's rules first, then by the status. A page counts only when it is whole; nothing
 //! of a page that fails is used.
 
+pub mod statement;
+
 use super::connector::{Connector, FetchForm, Meaning, NextRule, ResetForm};
 use super::request::Reply;
 use super::scan::{self, Broken};
@@ -36,6 +38,8 @@ pub struct Page {
     pub next: Option<String>,
     /// Whether the vendor says that there is more now.
     pub more: Option<bool>,
+    /// There are no records yet: the same is asked for again, at `next`.
+    pub is_running: bool,
 }
 
 /// What was asked for.
@@ -227,6 +231,10 @@ fn page(
     asked: Asked,
 ) -> Result<Option<Page>, Broken> {
     let rule = &connector.records;
+    let is_statement = connector.next == NextRule::Statement && asked == Asked::Page;
+    if is_statement && reply.status == 202 {
+        return statement::running(document, reply.body.len());
+    }
     let array = match asked {
         Asked::Fetch => Some(document),
         _ => scan::find(document, &rule.at)?,
@@ -240,7 +248,10 @@ fn page(
     let (count, bytes) = (elements.len(), reply.body.len());
     let mut page = Page { count, bytes, ..Page::default() };
     for element in elements {
-        if !element.starts_with(b"{") {
+        if is_statement {
+            let one = statement::cell(element).map(|one| record(connector, &one, None, asked));
+            page.records.push(one.unwrap_or_else(|reject| reject));
+        } else if !element.starts_with(b"{") {
             let (bytes, id) = (element.to_vec(), id_of([element]));
             let reject = Some("a record is no JSON object".to_owned());
             let (time_ms, fetch, length) = (None, None, None);
@@ -327,6 +338,7 @@ fn next(
 ) -> Result<Option<String>, Broken> {
     let found = match &connector.next {
         NextRule::None => None,
+        NextRule::Statement => statement::second(document)?,
         NextRule::Link => {
             reply.headers.iter().filter(|(name, _)| name == "link").find_map(|(_, v)| next_link(v))
         }

@@ -29,6 +29,8 @@ const PAGE_FAILURES_MAX: u32 = 3;
 const DENIED_MS: i64 = 60_000;
 /// A vendor that says no more than that it was asked too often is left alone for so long, as GitHub wants it.
 const LIMITED_MS: i64 = 60_000;
+/// A statement that runs is asked for this often.
+const RUNNING_MS: i64 = 5_000;
 /// A feed that was switched off is switched on again no sooner, as Microsoft wants it.
 const UNPREPARED_MS: i64 = 900_000;
 /// A state that holds nothing new but the cursor is handed over this often.
@@ -356,7 +358,7 @@ impl Poller {
 
     fn page(&mut self, page: Page, now_ms: i64, seen_ms: i64) -> Vec<Emission> {
         self.succeeded(now_ms);
-        self.stats.pages += 1;
+        self.stats.pages += u64::from(!page.is_running);
         match self.asked {
             Asked::Prepare => self.nothing(now_ms, seen_ms),
             Asked::Fetch => self.fetched(page, now_ms, seen_ms),
@@ -385,8 +387,11 @@ impl Poller {
         }
         reading.pages += 1;
         page.next = next;
-        let is_circle =
-            page.next.is_some() && (page.next == reading.next || reading.pages >= PAGES_MAX);
+        let is_same = page.next == reading.next && !page.is_running;
+        let is_circle = page.next.is_some() && (is_same || reading.pages >= PAGES_MAX);
+        if page.is_running {
+            self.due_ms = now_ms + RUNNING_MS;
+        }
         reading.next = if is_circle { None } else { page.next.take() };
         let is_last = reading.next.is_none() && reading.fetches.is_empty();
         self.reading = Some(reading);

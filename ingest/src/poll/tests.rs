@@ -114,6 +114,9 @@ fn sibling_connectors_are_read_exactly_once() {
         (Vendor::Duo, "duo.telephony"),
         (Vendor::Salesforce, "salesforce.login_history"),
         (Vendor::Zoom, "zoom.activity"),
+        (Vendor::Snowflake, "snowflake.query_history"),
+        (Vendor::Snowflake, "snowflake.access_history"),
+        (Vendor::Snowflake, "snowflake.sessions"),
     ] {
         for seed in 0..2 {
             let fault = Fault::All;
@@ -215,6 +218,11 @@ fn crowdstrike_is_read_exactly_once() {
 #[test]
 fn cloudflare_is_read_exactly_once() {
     every_fault(Vendor::Cloudflare);
+}
+
+#[test]
+fn snowflake_is_read_exactly_once() {
+    every_fault(Vendor::Snowflake);
 }
 
 #[test]

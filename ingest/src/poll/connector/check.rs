@@ -151,6 +151,9 @@ impl Check<'_> {
             CursorRule::Token { .. } if matches!(next, NextRule::Last(_)) => {
                 self.fault(place, "`next.last` is a time, which is no token cursor", None);
             }
+            CursorRule::Token { .. } if *next == NextRule::Statement => {
+                self.fault(place, "`next.statement` has an end, which is no token cursor", None);
+            }
             CursorRule::Window(_) if !begins("from") => {
                 self.fault(place, "the request does not use `{from}`", None);
             }
@@ -224,11 +227,12 @@ impl Check<'_> {
         rules.extend(next.header.as_deref().map(|name| NextRule::Header(name.to_lowercase())));
         rules.extend(next.token.as_deref().map(|path| NextRule::Token(Path::new(path))));
         rules.extend(next.last.as_deref().map(|path| NextRule::Last(Path::new(path))));
+        rules.extend(next.statement.then_some(NextRule::Statement));
         if rules.len() != 1 {
             let hint = "the next page is at one place".to_owned();
             self.fault(
                 file.referenced,
-                "give one of `link`, `url`, `header`, `token`, `last`",
+                "give one of `link`, `url`, `header`, `token`, `last`, `statement`",
                 hint,
             );
         }

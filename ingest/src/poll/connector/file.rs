@@ -177,7 +177,7 @@ pub(super) struct WindowFile {
     pub rescan_s: Vec<u32>,
 }
 
-/// Where the next page is: exactly one of `link`, `url`, `header`, `token`, `last`.
+/// Where the next page is: exactly one of `link`, `url`, `header`, `token`, `last`, `statement`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NextFile {
@@ -196,6 +196,9 @@ pub(super) struct NextFile {
     /// The path of a time in a record: the next page begins with the last one's, for `{token}`.
     #[serde(default)]
     pub last: Option<String>,
+    /// The request is an SQL statement whose rows hold a record each, as JSON in their first column.
+    #[serde(default)]
+    pub statement: bool,
     /// The path of a boolean: whether there is more now.
     #[serde(default)]
     pub more: Option<String>,

@@ -189,6 +189,8 @@ pub enum NextRule {
     Token(Path),
     /// The last record's time is where the next page begins.
     Last(Path),
+    /// A statement runs, and its rows come in partitions.
+    Statement,
 }
 
 #[derive(Clone, Debug)]

@@ -73,7 +73,7 @@ fn faults_are_told_with_their_place_and_a_hint() {
         (
             "{token: next}",
             "{token: next, link: true}",
-            "acme.yml:15:7: give one of `link`, `url`, `header`, `token`, `last` [the next page is at one place]",
+            "acme.yml:15:7: give one of `link`, `url`, `header`, `token`, `last`, `statement` [the next page is at one place]",
         ),
         ("requests: 10", "requests: 0", "acme.yml:17:9: `requests` and `per_s` must be 1 or more"),
         (
@@ -89,4 +89,17 @@ fn faults_are_told_with_their_place_and_a_hint() {
         let faults = faults(&text);
         assert!(faults.iter().any(|fault| fault == expected), "{expected}\n{faults:#?}");
     }
+}
+
+#[test]
+fn a_statement_is_read_by_windows_only() {
+    let text =
+        GOOD.replace(", page: \"{token}\"", "").replace("{token: next}", "{statement: true}");
+    assert!(compile("acme.yml", &text).is_ok(), "{:?}", compile("acme.yml", &text));
+    let text = text.replace("{from}", "{since}").replace(
+        "window: {form: rfc3339, settle_s: 60, overlap_s: 600, max_s: 3600}",
+        "token: {form: rfc3339}",
+    );
+    let expected = "acme.yml:11:9: `next.statement` has an end, which is no token cursor";
+    assert_eq!(faults(&text), [expected]);
 }

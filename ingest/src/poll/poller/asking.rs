@@ -3,7 +3,7 @@
 use super::Poller;
 use crate::poll::call;
 use crate::poll::connector::{Connector, CursorRule, NextRule, Values};
-use crate::poll::page::{Page, Record};
+use crate::poll::page::{Page, Record, statement};
 use crate::poll::request::Request;
 
 impl Poller {
@@ -49,6 +49,11 @@ impl Poller {
     /// not full and gets no further than `asked`, where it began, and with the end of a stretch of the past.
     pub(super) fn beyond(&self, page: &Page, asked: Option<&str>) -> Option<String> {
         let connector = &self.setup.connector;
+        if let Some(partition) = asked.filter(|_| connector.next == NextRule::Statement)
+            && statement::is_partition(partition)
+        {
+            return statement::after(partition);
+        }
         let is_by_time = matches!(connector.next, NextRule::Last(_));
         let is_no_further = page.next.as_deref() == asked && page.count < connector.limit as usize;
         let last_ms = page.records.last().and_then(|record| record.time_ms);

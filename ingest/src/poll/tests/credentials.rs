@@ -3,7 +3,7 @@
 use event::Secret;
 
 use super::vendors::Vendor;
-use crate::poll::auth::options::{ClientOptions, GoogleOptions, TokenOptions};
+use crate::poll::auth::options::{ClientOptions, GoogleOptions, SnowflakeOptions, TokenOptions};
 use crate::poll::auth::{AuthOptions, duo};
 use crate::poll::connector::Values;
 
@@ -19,6 +19,8 @@ pub(super) fn settings() -> Values {
         ("region", "eu"),
         ("version", "v60.0"),
         ("interval", "Hourly"),
+        ("warehouse", "LOGS_WH"),
+        ("role", "LOGS"),
         ("host", "api-1.duosecurity.com"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -54,6 +56,15 @@ pub(super) fn of(vendor: Vendor) -> AuthOptions {
                 client_id: "app".to_owned(),
                 client_secret: Some(Secret::new("s")),
                 ..Default::default()
+            });
+        }
+        Vendor::Snowflake => {
+            let golden: serde_json::Value =
+                serde_json::from_str(include_str!("../auth/vectors/golden.json")).unwrap();
+            options.snowflake = Some(SnowflakeOptions {
+                account: "acme-prod".to_owned(),
+                user: "mantissa".to_owned(),
+                private_key: Secret::new(golden["jwt"]["private_key_pem"].as_str().unwrap()),
             });
         }
         Vendor::Google => {

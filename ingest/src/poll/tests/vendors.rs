@@ -3,6 +3,7 @@
 mod answers;
 mod latest;
 mod more;
+mod snowflake;
 
 pub(super) use latest::DUO_PAGE;
 
@@ -36,6 +37,7 @@ pub(super) enum Vendor {
     OneLogin,
     DuoAdmin,
     Zoom,
+    Snowflake,
 }
 
 impl Vendor {
@@ -60,6 +62,7 @@ impl Vendor {
             Self::OneLogin => "onelogin.event",
             Self::DuoAdmin => "duo.admin",
             Self::Zoom => "zoom.operation",
+            Self::Snowflake => "snowflake.login_history",
         }
     }
 
@@ -78,6 +81,7 @@ impl Vendor {
             Self::GitLab => of(2 * MINUTE, DAY, 1),
             Self::Box | Self::Auth0 | Self::Atlassian => of(10 * MINUTE, DAY, 1),
             Self::CrowdStrike => of(MINUTE, HOUR, 1),
+            Self::Snowflake => of(HOUR, 3 * HOUR, 1),
             Self::Cloudflare | Self::Salesforce | Self::OneLogin | Self::Zoom => {
                 of(5 * MINUTE, DAY, SECOND)
             }
@@ -108,7 +112,9 @@ impl Vendor {
             Self::M365 => (2_000, MINUTE),
             Self::Box => (1_000, MINUTE),
             Self::Auth0 => (120, MINUTE),
-            Self::Atlassian | Self::Salesforce | Self::SalesforceFiles => (60, MINUTE),
+            Self::Atlassian | Self::Salesforce | Self::SalesforceFiles | Self::Snowflake => {
+                (60, MINUTE)
+            }
             Self::CrowdStrike => (6_000, MINUTE),
             Self::Cloudflare => (1_200, 5 * MINUTE),
             Self::OneLogin => (5_000, HOUR),
@@ -208,6 +214,7 @@ impl Api {
             | Vendor::SalesforceFiles => proof == format!("Bearer {}", self.bearer),
             Vendor::GitLab => header(request, "PRIVATE-TOKEN") == "t0k",
             Vendor::Okta => proof == "SSWS t0k",
+            Vendor::Snowflake => snowflake::is_known(request, now_ms),
             _ => proof == "Bearer t0k",
         };
         if !is_known {
@@ -243,6 +250,7 @@ impl Api {
             Vendor::OneLogin => self.onelogin(request, now_ms),
             Vendor::DuoAdmin => self.duo_admin(request, now_ms),
             Vendor::Zoom => self.zoom(request, now_ms),
+            Vendor::Snowflake => self.snowflake(request, now_ms),
         }
     }
 
@@ -372,6 +380,7 @@ impl Api {
             Vendor::CrowdStrike => json!({"composite_id": id, "updated_timestamp": time}),
             Vendor::Cloudflare => json!({"id": id, "action": {"time": Form::Rfc3339S.write(ms)}}),
             Vendor::OneLogin | Vendor::DuoAdmin | Vendor::Zoom => self.latest_record(event),
+            Vendor::Snowflake => snowflake::row(event),
             Vendor::SalesforceFiles => json!({"EVENT_TYPE": "Login", "REQUEST_ID": id, "X": ""}),
             Vendor::Salesforce => {
                 let time = time.replace('Z', "+0000");
