@@ -190,7 +190,9 @@ impl PollOptions {
                 return Err(format!("the setting `{name}` is missing: {}", setting.doc));
             };
             values.dedup();
-            if values.is_empty() || values.iter().any(|value| !is_value(value)) {
+            // A connector says by an empty default that the setting may be left out.
+            let is_left_out = !self.settings.contains_key(name) && values == [""];
+            if values.is_empty() || !is_left_out && values.iter().any(|value| !is_value(value)) {
                 return Err(format!(
                     "the setting `{name}` is empty or has characters that no address has"
                 ));

@@ -117,6 +117,7 @@ fn sibling_connectors_are_read_exactly_once() {
         (Vendor::Snowflake, "snowflake.query_history"),
         (Vendor::Snowflake, "snowflake.access_history"),
         (Vendor::Snowflake, "snowflake.sessions"),
+        (Vendor::JamfProtect, "jamf.protect_audit"),
     ] {
         for seed in 0..2 {
             let fault = Fault::All;
@@ -223,6 +224,11 @@ fn cloudflare_is_read_exactly_once() {
 #[test]
 fn snowflake_is_read_exactly_once() {
     every_fault(Vendor::Snowflake);
+}
+
+#[test]
+fn jamf_protect_is_read_exactly_once() {
+    every_fault(Vendor::JamfProtect);
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub(super) fn of(vendor: Vendor) -> AuthOptions {
         | Vendor::CrowdStrike
         | Vendor::OneLogin
         | Vendor::Zoom
+        | Vendor::JamfProtect
         | Vendor::Salesforce
         | Vendor::SalesforceFiles => {
             options.client_credentials = Some(ClientOptions {

@@ -1,6 +1,7 @@
 //! What each vendor's API does, by its documentation: parameters, order, pages, tokens, limits, errors.
 
 mod answers;
+mod jamf;
 mod latest;
 mod more;
 mod snowflake;
@@ -38,6 +39,7 @@ pub(super) enum Vendor {
     DuoAdmin,
     Zoom,
     Snowflake,
+    JamfProtect,
 }
 
 impl Vendor {
@@ -63,6 +65,7 @@ impl Vendor {
             Self::DuoAdmin => "duo.admin",
             Self::Zoom => "zoom.operation",
             Self::Snowflake => "snowflake.login_history",
+            Self::JamfProtect => "jamf.protect_alert",
         }
     }
 
@@ -82,6 +85,7 @@ impl Vendor {
             Self::Box | Self::Auth0 | Self::Atlassian => of(10 * MINUTE, DAY, 1),
             Self::CrowdStrike => of(MINUTE, HOUR, 1),
             Self::Snowflake => of(HOUR, 3 * HOUR, 1),
+            Self::JamfProtect => of(5 * MINUTE, DAY, 1),
             Self::Cloudflare | Self::Salesforce | Self::OneLogin | Self::Zoom => {
                 of(5 * MINUTE, DAY, SECOND)
             }
@@ -119,6 +123,7 @@ impl Vendor {
             Self::Cloudflare => (1_200, 5 * MINUTE),
             Self::OneLogin => (5_000, HOUR),
             Self::Zoom => (10, SECOND),
+            Self::JamfProtect => (60, MINUTE),
         }
     }
 
@@ -210,6 +215,7 @@ impl Api {
             | Vendor::CrowdStrike
             | Vendor::OneLogin
             | Vendor::Zoom
+            | Vendor::JamfProtect
             | Vendor::Salesforce
             | Vendor::SalesforceFiles => proof == format!("Bearer {}", self.bearer),
             Vendor::GitLab => header(request, "PRIVATE-TOKEN") == "t0k",
@@ -251,6 +257,7 @@ impl Api {
             Vendor::DuoAdmin => self.duo_admin(request, now_ms),
             Vendor::Zoom => self.zoom(request, now_ms),
             Vendor::Snowflake => self.snowflake(request, now_ms),
+            Vendor::JamfProtect => self.jamf_protect(request, now_ms),
         }
     }
 
@@ -381,6 +388,7 @@ impl Api {
             Vendor::Cloudflare => json!({"id": id, "action": {"time": Form::Rfc3339S.write(ms)}}),
             Vendor::OneLogin | Vendor::DuoAdmin | Vendor::Zoom => self.latest_record(event),
             Vendor::Snowflake => snowflake::row(event),
+            Vendor::JamfProtect => jamf::record(event),
             Vendor::SalesforceFiles => json!({"EVENT_TYPE": "Login", "REQUEST_ID": id, "X": ""}),
             Vendor::Salesforce => {
                 let time = time.replace('Z', "+0000");
