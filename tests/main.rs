@@ -16,9 +16,10 @@
 //! - `pubsub`: a subscription of a real emulator, killed programs;
 //! - `queue`: a topic of a real broker, read to its end;
 //! - `rules`: checking, testing and evaluating Sigma rules;
-//! - `s3`: the lake in a bucket, and objects of a bucket as a source;
+//! - `s3`: objects of a bucket as a source;
 //! - `sources`: every source has a log type and a way in;
 //! - `soak`: everything fails at once, for as long as one likes, judged by DuckDB;
+//! - `stores`: the lake in buckets and containers of three clouds;
 //! - `tell`: what rules tell about themselves;
 //! - `docs`: commands in the documentation run as printed.
 //!
@@ -49,6 +50,7 @@ mod rules;
 mod s3;
 mod soak;
 mod sources;
+mod stores;
 mod support;
 mod tell;
 mod tidy;

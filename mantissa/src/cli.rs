@@ -116,7 +116,7 @@ pub struct Ingest {
     /// What the records are, `aws.cloudtrail`.
     #[arg(long)]
     pub log_type: String,
-    /// The lake: a folder or `s3://bucket/prefix`.
+    /// The lake: a folder, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
     #[arg(long, default_value = "lake")]
     pub lake: String,
     /// Rules to run: files or folders. May be given several times.
@@ -349,7 +349,7 @@ pub enum RowFormat {
 /// Which lake a command reads.
 #[derive(Debug, Args)]
 pub struct LakeArgs {
-    /// The lake: a folder or `s3://bucket/prefix`.
+    /// The lake: a folder, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
     #[arg(long, default_value = "lake")]
     pub lake: String,
     /// Take the lake (and its credentials) from this configuration file instead.

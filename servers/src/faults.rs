@@ -1,11 +1,13 @@
 //! A proxy before an HTTP server that does to requests what networks and busy object stores do.
 
 use std::collections::BTreeMap;
-use std::io::{Error, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use crate::passing::{ask, read_request};
 
 /// What happens to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,46 +118,37 @@ impl State {
         }
         let request = read_request(&mut client)?;
         match fault {
-            None | Some(Fault::HalfRequest) => client.write_all(&self.ask(&request)?),
+            None | Some(Fault::HalfRequest) => client.write_all(&ask(&self.behind, &request)?),
             Some(Fault::SlowDown) => {
                 let body = "<?xml version=\"1.0\"?><Error><Code>SlowDown</Code>\
                             <Message>Please reduce your request rate.</Message></Error>";
                 refuse(&mut client, "503 Slow Down", body)
             }
             Some(Fault::Failed) => {
-                self.ask(&request)?;
+                ask(&self.behind, &request)?;
                 let body = "<?xml version=\"1.0\"?><Error><Code>InternalError</Code>\
                             <Message>We encountered an internal error.</Message></Error>";
                 refuse(&mut client, "500 Internal Server Error", body)
             }
             Some(Fault::AnswerLost) => {
-                self.ask(&request)?;
+                ask(&self.behind, &request)?;
                 reset(&client)
             }
             Some(Fault::HalfAnswer) => {
-                let answer = self.ask(&request)?;
+                let answer = ask(&self.behind, &request)?;
                 client.write_all(&answer[..answer.len() / 2])?;
                 client.shutdown(Shutdown::Both)
             }
             Some(Fault::Late) => {
                 std::thread::sleep(Duration::from_millis(200 + self.below(1_800)));
-                client.write_all(&self.ask(&request)?)
+                client.write_all(&ask(&self.behind, &request)?)
             }
             Some(Fault::AfterAll) => {
                 reset(&client)?;
                 std::thread::sleep(Duration::from_millis(200 + self.below(2_800)));
-                self.ask(&request).map(drop)
+                ask(&self.behind, &request).map(drop)
             }
         }
-    }
-
-    /// The server's whole answer.
-    fn ask(&self, request: &[u8]) -> std::io::Result<Vec<u8>> {
-        let mut server = TcpStream::connect(&self.behind)?;
-        server.write_all(request)?;
-        let mut answer = Vec::new();
-        server.read_to_end(&mut answer)?;
-        Ok(answer)
     }
 }
 
@@ -170,45 +163,4 @@ fn refuse(client: &mut TcpStream, status: &str, body: &str) -> std::io::Result<(
 /// Both directions at once, whatever was under way.
 fn reset(client: &TcpStream) -> std::io::Result<()> {
     client.shutdown(Shutdown::Both)
-}
-
-/// A whole request, as one that asks for the connection to be closed after it.
-fn read_request(client: &mut TcpStream) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let head_end = loop {
-        if let Some(at) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
-            break at + 4;
-        }
-        more(client, &mut bytes)?;
-    };
-    let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
-    let value = |name: &str| {
-        let mut lines = head.lines().filter_map(|line| line.split_once(':'));
-        lines
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.trim().to_owned())
-    };
-    assert!(value("transfer-encoding").is_none(), "bodies of unknown length are not passed on");
-    let length: usize = value("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    while bytes.len() < head_end + length {
-        more(client, &mut bytes)?;
-    }
-    let kept =
-        head.trim_end().lines().filter(|line| !line.to_lowercase().starts_with("connection:"));
-    let mut request: Vec<&str> = kept.collect();
-    request.extend(["connection: close", "", ""]);
-    let mut request = request.join("\r\n").into_bytes();
-    request.extend_from_slice(&bytes[head_end..]);
-    Ok(request)
-}
-
-fn more(client: &mut TcpStream, bytes: &mut Vec<u8>) -> std::io::Result<()> {
-    let mut chunk = [0; 16_384];
-    match client.read(&mut chunk)? {
-        0 => Err(Error::other("the client went away")),
-        n => {
-            bytes.extend_from_slice(&chunk[..n]);
-            Ok(())
-        }
-    }
 }

@@ -15,6 +15,7 @@ mod faults;
 mod front;
 mod http;
 mod kinesis;
+mod passing;
 mod process;
 mod pubsub;
 mod wire;

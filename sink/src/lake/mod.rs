@@ -10,6 +10,8 @@ mod mistake;
 
 mod alert_file;
 mod arrays;
+#[cfg(test)]
+mod bucket_tests;
 mod checkpoint;
 mod commit;
 pub mod dead_letters;
@@ -32,8 +34,6 @@ mod reader;
 pub mod records;
 mod recovery;
 #[cfg(test)]
-mod s3_tests;
-#[cfg(test)]
 mod simulation;
 pub mod snapshot;
 mod store;
@@ -53,7 +53,7 @@ pub use live::{End, Former, LiveFile};
 pub use manifest::{ColumnKind, ColumnSpec, DataFile, FileKind, Manifest, StateFile, Why};
 pub use part::{Part, Positions, Resume, SpanOutcome};
 pub use snapshot::{LaneHead, Snapshot};
-pub use store::{LakeOptions, LakeStore, S3Options};
+pub use store::{AzureOptions, GcsOptions, LakeOptions, LakeStore, S3Options};
 pub use tables::{alert_schema, dead_id};
 pub use upkeep::{
     Collected, Compacted, CompactionOptions, Expired, Forgotten, RetentionOptions, Upkeep, collect,

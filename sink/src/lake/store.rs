@@ -5,8 +5,6 @@ use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use event::Secret;
-use object_store::aws::AmazonS3Builder;
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use schemars::JsonSchema;
@@ -17,14 +15,27 @@ use super::error::{Error, Kind};
 use super::local::{self, LocalStore};
 use super::upkeep::{CompactionOptions, RetentionOptions};
 
+mod azure;
+mod gcs;
+mod s3;
+
+pub use azure::AzureOptions;
+pub use gcs::GcsOptions;
+pub use s3::S3Options;
+
 /// The lake: where it is, and how often it is written.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LakeOptions {
-    /// A folder (`./lake`, `file:///var/lib/mantissa`) or a bucket with a prefix (`s3://bucket/lake`).
+    /// A folder (`./lake`, `file:///var/lib/mantissa`), or a bucket or container with a prefix: `s3://bucket/lake`,
+    /// `gs://bucket/lake`, `az://container/lake`, `abfss://container@account.dfs.core.windows.net/lake`.
     pub url: String,
     /// How to reach the bucket, for `s3://` only.
     pub s3: S3Options,
+    /// How to reach the bucket, for `gs://` only.
+    pub gcs: GcsOptions,
+    /// How to reach the container, for `az://` and `abfss://` only.
+    pub azure: AzureOptions,
     /// The chain of epochs that this process writes: `a-z 0-9 _ -`. Two processes never share one.
     pub lane: String,
     /// The longest time a row waits for its epoch, in milliseconds.
@@ -48,6 +59,8 @@ impl Default for LakeOptions {
         Self {
             url: "./lake".into(),
             s3: S3Options::default(),
+            gcs: GcsOptions::default(),
+            azure: AzureOptions::default(),
             lane: "main".into(),
             epoch_ms_max: 30_000,
             epoch_bytes_max: 24 << 20,
@@ -58,27 +71,6 @@ impl Default for LakeOptions {
             retention: None,
         }
     }
-}
-
-/// How to reach an S3 bucket. What is not given comes from the environment as for any AWS program
-/// (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, web identity, container and instance roles).
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct S3Options {
-    /// `eu-central-1`
-    pub region: Option<String>,
-    /// URL of another service that speaks S3. It must support `If-None-Match` on puts.
-    pub endpoint: Option<String>,
-    /// Put the bucket into the path instead of the host name. Default: when there is an `endpoint`.
-    pub path_style: Option<bool>,
-    /// Allow an `http://` endpoint.
-    pub allow_http: bool,
-    /// The key id, where the environment does not give one.
-    pub access_key_id: Option<String>,
-    /// The secret that belongs to `access_key_id`.
-    pub secret_access_key: Option<Secret>,
-    /// The session of temporary credentials.
-    pub session_token: Option<Secret>,
 }
 
 /// An opened store and where in it the lake is. Cheap to clone.
@@ -97,6 +89,8 @@ pub struct LakeStore {
 enum Place {
     Folder(PathBuf),
     S3 { bucket: String, prefix: Path },
+    Gcs { bucket: String, prefix: Path },
+    Azure { account: Option<String>, container: String, prefix: Path },
 }
 
 impl LakeStore {
@@ -123,16 +117,18 @@ impl LakeStore {
 
     fn at(options: &LakeOptions, create: bool) -> Result<Self, Error> {
         let url = options.url.clone();
-        match place(&url)? {
+        let (store, root) = match place(&url)? {
             Place::Folder(folder) => {
                 let (store, folder) = folder_store(&folder, create)?;
-                Ok(Self { store, root: Path::default(), url, folder: Some(folder) })
+                return Ok(Self { store, root: Path::default(), url, folder: Some(folder) });
             }
-            Place::S3 { bucket, prefix } => {
-                let store = s3(&bucket, &options.s3)?;
-                Ok(Self { store, root: prefix, url, folder: None })
+            Place::S3 { bucket, prefix } => (s3::open(&bucket, &options.s3)?, prefix),
+            Place::Gcs { bucket, prefix } => (gcs::open(&bucket, &options.gcs)?, prefix),
+            Place::Azure { account, container, prefix } => {
+                (azure::open(account.as_deref(), &container, &options.azure)?, prefix)
             }
-        }
+        };
+        Ok(Self { store, root, url, folder: None })
     }
 
     /// As [`LakeStore::open`], to change what is there.
@@ -182,17 +178,33 @@ fn place(text: &str) -> Result<Place, Error> {
     let url = Url::parse(text).map_err(|e| {
         Error::caused(Kind::Options, format!("the lake's URL '{text}' is wrong"), e)
     })?;
+    if url.scheme() == "file" {
+        return url.to_file_path().map(Place::Folder).map_err(|()| wrong("names no local folder"));
+    }
+    let prefix = Path::from_url_path(url.path()).map_err(|_| wrong("has a wrong prefix"))?;
+    let host = url.host_str().map(str::to_owned);
     match url.scheme() {
-        "file" => {
-            url.to_file_path().map(Place::Folder).map_err(|()| wrong("names no local folder"))
-        }
         "s3" => {
-            let bucket = url.host_str().ok_or_else(|| wrong("names no bucket"))?.to_owned();
-            let prefix =
-                Path::from_url_path(url.path()).map_err(|_| wrong("has a wrong prefix"))?;
+            let bucket = host.ok_or_else(|| wrong("names no bucket"))?;
             Ok(Place::S3 { bucket, prefix })
         }
-        _ => Err(wrong("is neither a folder nor s3://bucket/prefix")),
+        "gs" => {
+            let bucket = host.ok_or_else(|| wrong("names no bucket"))?;
+            Ok(Place::Gcs { bucket, prefix })
+        }
+        "az" => {
+            let container = host.ok_or_else(|| wrong("names no container"))?;
+            Ok(Place::Azure { account: None, container, prefix })
+        }
+        "abfss" => {
+            let account = host.as_deref().and_then(|host| host.split_once('.'));
+            let (Some((account, _)), false) = (account, url.username().is_empty()) else {
+                return Err(wrong("is not abfss://container@account.dfs.core.windows.net/prefix"));
+            };
+            let (account, container) = (Some(account.to_owned()), url.username().to_owned());
+            Ok(Place::Azure { account, container, prefix })
+        }
+        _ => Err(wrong("is neither a folder nor s3://, gs://, az:// or abfss://")),
     }
 }
 
@@ -213,42 +225,20 @@ fn folder_store(folder: &FsPath, create: bool) -> Result<(Arc<dyn ObjectStore>, 
     Ok((Arc::new(store), folder))
 }
 
-fn s3(bucket: &str, options: &S3Options) -> Result<Arc<dyn ObjectStore>, Error> {
-    // The committer decides what a failed request means: the client gives up soon.
-    let retry = RetryConfig {
-        max_retries: 3,
-        retry_timeout: Duration::from_secs(30),
-        ..RetryConfig::default()
-    };
-    let client = ClientOptions::new()
-        .with_allow_http(options.allow_http)
+/// The committer decides what a failed request means: the client gives up soon.
+fn retry() -> RetryConfig {
+    RetryConfig { max_retries: 3, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() }
+}
+
+fn client(allow_http: bool) -> ClientOptions {
+    ClientOptions::new()
+        .with_allow_http(allow_http)
         .with_connect_timeout(Duration::from_secs(5))
-        .with_timeout(Duration::from_secs(60));
-    let path_style = options.path_style.unwrap_or(options.endpoint.is_some());
-    let mut builder = AmazonS3Builder::from_env()
-        .with_bucket_name(bucket)
-        .with_client_options(client)
-        .with_retry(retry)
-        .with_virtual_hosted_style_request(!path_style);
-    if let Some(region) = &options.region {
-        builder = builder.with_region(region);
-    }
-    if let Some(endpoint) = &options.endpoint {
-        builder = builder.with_endpoint(endpoint);
-    }
-    if let Some(key) = &options.access_key_id {
-        builder = builder.with_access_key_id(key);
-    }
-    if let Some(secret) = &options.secret_access_key {
-        builder = builder.with_secret_access_key(secret.expose());
-    }
-    if let Some(token) = &options.session_token {
-        builder = builder.with_token(token.expose());
-    }
-    let store = builder.build().map_err(|e| {
-        Error::caused(Kind::Options, format!("the options for the bucket {bucket} are wrong"), e)
-    })?;
-    Ok(Arc::new(store))
+        .with_timeout(Duration::from_secs(60))
+}
+
+fn wrong_options(what: &str, name: &str, error: object_store::Error) -> Error {
+    Error::caused(Kind::Options, format!("the options for the {what} {name} are wrong"), error)
 }
 
 #[cfg(test)]
@@ -261,6 +251,13 @@ mod tests {
         let s3 = |bucket: &str, prefix: &str| {
             Some(Place::S3 { bucket: bucket.into(), prefix: prefix.into() })
         };
+        let azure = |account: Option<&str>, container: &str, prefix: &str| {
+            Some(Place::Azure {
+                account: account.map(str::to_owned),
+                container: container.into(),
+                prefix: prefix.into(),
+            })
+        };
         for (url, expected) in [
             ("lake", folder("lake")),
             ("/var/lake", folder("/var/lake")),
@@ -268,8 +265,16 @@ mod tests {
             ("s3://bucket", s3("bucket", "")),
             ("s3://bucket/team/lake/", s3("bucket", "team/lake")),
             ("", None),
+            (
+                "gs://bucket/lake",
+                Some(Place::Gcs { bucket: "bucket".into(), prefix: "lake".into() }),
+            ),
+            ("az://logs/lake", azure(None, "logs", "lake")),
+            ("abfss://logs@acme.dfs.core.windows.net/lake", azure(Some("acme"), "logs", "lake")),
+            ("abfss://acme.dfs.core.windows.net/lake", None),
             ("ftp://x/y", None),
             ("s3://", None),
+            ("gs:///lake", None),
         ] {
             assert_eq!(place(url).ok(), expected, "{url}");
         }
