@@ -6,6 +6,7 @@
 //! - `bad_input`: hostile bytes end as dead letters;
 //! - `correlation`: events that belong together, over restarts and changed rules;
 //! - `blobs`: a container with blobs that grow, killed programs;
+//! - `falcon`: event streams of CrowdStrike, cut connections, killed programs;
 //! - `corpus`: real vendor events, where somebody has them;
 //! - `demo`: the attacks of a generated day are found;
 //! - `lake`: a lake is compacted and collected, and holds the same rows all the time;
@@ -35,6 +36,7 @@ mod crash;
 mod demo;
 mod docs;
 mod doors;
+mod falcon;
 mod firehose;
 mod history;
 mod ingest_query;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::aws_s3::{AwsS3Options, AwsS3Source};
 use crate::azure::{AzureBlobOptions, AzureBlobSource};
+use crate::crowdstrike_streams::{CrowdstrikeStreamsOptions, CrowdstrikeStreamsSource};
 use crate::docker::{DockerOptions, DockerSource};
 use crate::error::{ConfigError, ErrorKind};
 use crate::file::{FileOptions, FileSource};
@@ -97,6 +98,15 @@ pub const SOURCES: &[SourceKind] = &[
         },
     },
     SourceKind {
+        name: "crowdstrike_streams",
+        doc: "The event streams of CrowdStrike Falcon: detections, and the audit of its console and API.",
+        is_given: |config| config.crowdstrike_streams.is_some(),
+        build: |config, name| {
+            let options = config.crowdstrike_streams.clone().unwrap_or_default();
+            Ok(Box::new(CrowdstrikeStreamsSource::new(name, &config.log_type, options)?))
+        },
+    },
+    SourceKind {
         name: "aws_s3",
         doc: "Objects of S3 buckets, announced by an SQS queue or found by listing.",
         is_given: |config| config.aws_s3.is_some(),
@@ -170,6 +180,9 @@ pub struct SourceConfig {
     /// Ask a vendor's API.
     #[serde(default)]
     pub poll: Option<PollOptions>,
+    /// Listen to the event streams of CrowdStrike Falcon.
+    #[serde(default)]
+    pub crowdstrike_streams: Option<CrowdstrikeStreamsOptions>,
     /// Read objects of S3.
     #[serde(default)]
     pub aws_s3: Option<AwsS3Options>,

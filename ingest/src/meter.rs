@@ -17,6 +17,10 @@ fn describe() {
         ("mantissa_source_bytes_total", "Bytes that a source handed over."),
         ("mantissa_source_errors_total", "Failed attempts to read."),
         ("mantissa_source_repeated_total", "Messages that were delivered again and recognised."),
+        (
+            "mantissa_source_gaps_total",
+            "Times that a source found that its other side no longer had what came next.",
+        ),
     ] {
         describe_counter!(name, meaning);
     }
@@ -135,6 +139,11 @@ impl Meter {
     pub fn repeated(&self) {
         counter!("mantissa_source_repeated_total", "source" => self.source.to_string())
             .increment(1);
+    }
+
+    /// The other side no longer had what came next.
+    pub fn missed(&self) {
+        counter!("mantissa_source_gaps_total", "source" => self.source.to_string()).increment(1);
     }
 
     /// How old the last message was when it came.

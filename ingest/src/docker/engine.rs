@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use memchr::memchr;
 use serde_json::Value;
+
+use crate::lines::{Broken, Lines};
 
 /// An answer must begin after this time; events may take for ever.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -22,6 +22,15 @@ pub(super) enum Trouble {
     Ended,
     #[error("{0}")]
     Lost(String),
+}
+
+impl From<Broken> for Trouble {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Lost(error) => error.into(),
+            silent @ Broken::Silent(_) => Self::Lost(silent.to_string()),
+        }
+    }
 }
 
 impl From<reqwest::Error> for Trouble {
@@ -43,7 +52,7 @@ pub(super) struct Engine {
 impl Engine {
     pub fn new(socket: &Path, line_bytes_max: usize) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder().unix_socket(socket).no_proxy().build()?;
-        Ok(Self { client, line_bytes_max: line_bytes_max.max(1) })
+        Ok(Self { client, line_bytes_max })
     }
 
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<reqwest::Response, Trouble> {
@@ -61,7 +70,7 @@ impl Engine {
         let mut query = vec![("since", since)];
         query.extend(until.map(|until| ("until", until)));
         let answer = self.get("/events", &query).await?;
-        Ok(Lines { answer, open: BytesMut::new(), max: self.line_bytes_max, is_cut: false })
+        Ok(Lines::new(answer, self.line_bytes_max, None))
     }
 
     /// What the engine says of a container; a failure in words.
@@ -79,40 +88,5 @@ impl Engine {
         };
         let read = tokio::time::timeout(ANSWER_MAX, read).await;
         read.unwrap_or(Err(Trouble::Late)).map_err(|trouble| trouble.to_string())
-    }
-}
-
-/// The lines of an answer.
-pub(super) struct Lines {
-    answer: reqwest::Response,
-    open: BytesMut,
-    max: usize,
-    /// The rest of a line that was too long is passed over.
-    is_cut: bool,
-}
-
-impl Lines {
-    /// The next line; the beginning of one that is too long is an `Err`. `None`: there are no more. May be
-    /// dropped and called again.
-    pub async fn next(&mut self) -> Result<Option<Result<Bytes, Bytes>>, Trouble> {
-        loop {
-            if let Some(end) = memchr(b'\n', &self.open) {
-                let line = self.open.split_to(end + 1).freeze();
-                if std::mem::take(&mut self.is_cut) || line.trim_ascii().is_empty() {
-                    continue;
-                }
-                return Ok(Some(Ok(line.slice(..end))));
-            }
-            if self.open.len() > self.max {
-                let start = self.open.split().freeze();
-                if !std::mem::replace(&mut self.is_cut, true) {
-                    return Ok(Some(Err(start)));
-                }
-            }
-            match self.answer.chunk().await? {
-                Some(chunk) => self.open.extend_from_slice(&chunk),
-                None => return Ok(None),
-            }
-        }
     }
 }

@@ -19,7 +19,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use event::{LogType, PartitionKey, Span};
-use metrics::{Counter, counter, describe_counter};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -27,10 +26,11 @@ use crate::assembler::{LINGER, now};
 use crate::emitter::Emitter;
 use crate::error::{ErrorKind, SourceError};
 use crate::framing::Frames;
+use crate::lines::Lines;
 use crate::meter::Meter;
 use crate::source::{Shutdown, Source, SourceContext, Summary, last_words};
 use cursor::{Cursor, Event};
-use engine::{Engine, Lines, Trouble};
+use engine::{Engine, Trouble};
 
 /// The engine is asked again after so long, and twice as long every time, up to the second.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
@@ -87,10 +87,6 @@ impl Source for DockerSource {
             SourceError::new(&name, ErrorKind::Config, "the engine's address").because(e)
         })?;
         let meter = Meter::new(&name, &context.standing);
-        describe_counter!(
-            "mantissa_source_gaps_total",
-            "Times that a source found that its other side no longer had what came next."
-        );
         let partition: Arc<str> = "events".into();
         let resume = context.resume.remove(&partition).unwrap_or_default();
         let mut follower = Follower {
@@ -101,7 +97,6 @@ impl Source for DockerSource {
             frames: Frames::default(),
             after: resume.upto,
             position: resume.upto,
-            gaps: counter!("mantissa_source_gaps_total", "source" => name.to_string()),
             key: PartitionKey { source: name, partition },
             emitter: context.emitter,
             shutdown: context.shutdown,
@@ -125,7 +120,6 @@ struct Follower {
     /// Handed over up to here; positions count records and rejects.
     after: u64,
     position: u64,
-    gaps: Counter,
     key: PartitionKey,
     emitter: Emitter,
     shutdown: Shutdown,
@@ -180,7 +174,7 @@ impl Follower {
             return Ok(Some(trouble));
         }
         if !is_known {
-            self.gaps.increment(1);
+            self.meter.missed();
             tracing::error!(source = %self.key.source, %since, "the engine no longer has what came next: events may be missing");
             let reason = format!(
                 "events may be missing here: the engine no longer has the last one that was seen, of {since}"
@@ -238,7 +232,7 @@ impl Follower {
             match line {
                 Ok(Some(line)) => self.take(line).await,
                 Ok(None) => return Ended::Lost(Trouble::Ended),
-                Err(trouble) => return Ended::Lost(trouble),
+                Err(broken) => return Ended::Lost(broken.into()),
             }
             due.get_or_insert(tokio::time::Instant::now() + LINGER);
         }
@@ -248,6 +242,7 @@ impl Follower {
     /// One event, if it is new.
     async fn take(&mut self, line: Result<Bytes, Bytes>) {
         let line = match line {
+            Ok(line) if line.trim_ascii().is_empty() => return,
             Ok(line) => line,
             Err(long) => {
                 self.position += 1;

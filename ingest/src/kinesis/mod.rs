@@ -20,10 +20,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::aws::AwsOptions;
+use crate::begin::Begin;
 use crate::error::{ErrorKind, SourceError};
 use crate::framing::{Format, Options, RECORD_BYTES_MAX};
 use crate::meter::Meter;
-use crate::poll::when::Form;
 use crate::probe::Findings;
 use crate::source::{Source, SourceContext, Summary};
 use api::Api;
@@ -66,25 +66,7 @@ impl Default for KinesisOptions {
     }
 }
 
-/// Where reading begins in a shard of which nothing is known yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum From {
-    Oldest,
-    /// Now, at the first start; from then on that time.
-    Latest,
-    /// Milliseconds since 1970.
-    At(i64),
-}
-
 impl KinesisOptions {
-    fn from(&self) -> Option<From> {
-        match self.from.as_str() {
-            "oldest" => Some(From::Oldest),
-            "latest" => Some(From::Latest),
-            time => Form::Rfc3339.read(time).map(From::At),
-        }
-    }
-
     fn fault(&self) -> Option<String> {
         let name = match self.stream.strip_prefix("arn:") {
             Some(arn) => arn.split_once(":stream/").map_or("", |(_, name)| name),
@@ -94,8 +76,8 @@ impl KinesisOptions {
         if name.is_empty() || name.len() > 128 || !name.chars().all(is_name) {
             return Some("`stream` must be a stream's name or its ARN".to_owned());
         }
-        if self.from().is_none() {
-            return Some(format!("`from` is oldest, latest or a time, not {:?}", self.from));
+        if let Err(fault) = Begin::read(&self.from) {
+            return Some(fault);
         }
         if self.every_ms < 200 {
             return Some("`every_ms` must be at least 200".to_owned());

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use event::{LogType, PartitionKey, Span};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::KinesisOptions;
 use super::api::{Api, Place, Settings, Trouble};
 use super::family::{Family, Listed};
 use super::shard::{Common, End, Reader, State};
-use super::{From, KinesisOptions};
 use crate::assembler::now;
+use crate::begin::{Begin, Start};
 use crate::emitter::Emitter;
 use crate::error::{ErrorKind, SourceError};
 use crate::finished::FinishedReceiver;
@@ -33,13 +33,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(30);
 const TICK: Duration = Duration::from_secs(1);
 
-/// Where reading of a stream began, for shards of which nothing is known yet.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Start {
-    /// Milliseconds since 1970. `None`: from the oldest that there was.
-    at_ms: Option<i64>,
-}
-
 /// A shard that is being read.
 struct Reading {
     ledger: Arc<Mutex<Ledger>>,
@@ -50,7 +43,7 @@ struct Reading {
 
 pub(super) struct Work {
     api: Api,
-    from: From,
+    from: Begin,
     every: Duration,
     answers_max: usize,
     log_type: LogType,
@@ -82,7 +75,7 @@ impl Work {
     ) -> Self {
         Self {
             api,
-            from: options.from().unwrap_or(From::Oldest),
+            from: Begin::read(&options.from).unwrap_or(Begin::Oldest),
             every: Duration::from_millis(options.every_ms),
             answers_max: options.answers_at_once_max,
             log_type,
@@ -179,16 +172,10 @@ impl Work {
     async fn start(&mut self, settings: &Settings) -> Result<Place, SourceError> {
         let partition = partition(settings, "start");
         let known = self.resume.get(&partition).and_then(|resume| resume.state.clone());
-        let start = match known {
+        let start: Start = match known {
             Some(text) => serde_json::from_str(&text).map_err(|e| self.unreadable("start", e))?,
             None => {
-                let start = Start {
-                    at_ms: match self.from {
-                        From::Oldest => None,
-                        From::Latest => Some(now_ms()),
-                        From::At(ms) => Some(ms),
-                    },
-                };
+                let start = self.from.start(now_ms());
                 let state = serde_json::to_string(&start).unwrap_or_default();
                 let key = PartitionKey { source: self.source.clone(), partition };
                 self.tell(Span { key, after: 0, upto: 0, state: Some(state.into()) }).await?;

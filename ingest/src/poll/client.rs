@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client as Http, Proxy, redirect};
+use reqwest::{Certificate, Client as Http, Proxy, RequestBuilder, Response, redirect};
 
 use super::request::{Lost, Reply, Request, Verb};
 
@@ -23,6 +23,7 @@ pub struct Reach {
 #[derive(Clone, Debug)]
 pub struct Client {
     http: Http,
+    timeout: Duration,
     answer_bytes_max: usize,
 }
 
@@ -51,11 +52,10 @@ impl Client {
                 found.into_iter().fold(builder, |builder, one| builder.add_root_certificate(one));
         }
         let http = builder.build().map_err(|e| format!("the HTTP client cannot start: {e}"))?;
-        Ok(Self { http, answer_bytes_max: reach.answer_bytes_max })
+        Ok(Self { http, timeout, answer_bytes_max: reach.answer_bytes_max })
     }
 
-    /// Sends a request and reads the whole answer.
-    pub async fn send(&self, request: Request) -> Result<Reply, Lost> {
+    fn ask(&self, request: Request) -> RequestBuilder {
         let url = request.full_url();
         let mut builder = match request.verb {
             Verb::Get => self.http.get(url),
@@ -69,7 +69,24 @@ impl Client {
         if let Some(body) = request.body {
             builder = builder.body(body);
         }
-        let mut response = builder.send().await.map_err(|e| lost(&e))?;
+        builder
+    }
+
+    /// Sends a request whose answer begins in time and may then go on for ever.
+    pub async fn open(&self, request: Request) -> Result<Response, Lost> {
+        let sent = self.ask(request).timeout(Duration::MAX).send();
+        let begun = tokio::time::timeout(self.timeout, sent).await;
+        begun.map_err(|_| Lost("no answer in time".to_owned()))?.map_err(|e| lost(&e))
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub async fn send(&self, request: Request) -> Result<Reply, Lost> {
+        let response = self.ask(request).send().await.map_err(|e| lost(&e))?;
+        self.read(response).await
+    }
+
+    /// The whole of an answer.
+    pub async fn read(&self, mut response: Response) -> Result<Reply, Lost> {
         let status = response.status().as_u16();
         let headers = response.headers().iter().map(|(name, value)| {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())

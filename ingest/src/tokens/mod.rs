@@ -1,9 +1,10 @@
-//! Access tokens of Google Cloud and of Microsoft Entra ID, for everything that speaks to their services:
+//! Access tokens of Google Cloud, Microsoft Entra ID and plain OAuth, for everything that speaks to their services:
 //! one token for all requests of a source, got when it is needed and renewed before it ends.
 //!
 //! The protocols are here as requests that are made from options and a time; the network is that of
 //! [`Client`]. Secrets are in headers and bodies only, which are never shown.
 
+pub mod application;
 pub mod entra;
 pub mod google;
 
@@ -23,6 +24,8 @@ use crate::poll::source::now_ms;
 pub enum Issuer {
     Google(google::Issuer),
     Entra(entra::Issuer),
+    /// OAuth's own way, by an id and a secret.
+    Application(application::Issuer),
     /// Nobody: requests go without one, to an emulator or with another proof.
     Nobody,
 }
@@ -55,6 +58,7 @@ impl Tokens {
         let token = match &self.issuer {
             Issuer::Google(issuer) => issuer.issue(&self.client).await?,
             Issuer::Entra(issuer) => issuer.issue(&self.client).await?,
+            Issuer::Application(issuer) => issuer.issue(&self.client).await?,
             Issuer::Nobody => return Ok(None),
         };
         let token = held.insert(token);

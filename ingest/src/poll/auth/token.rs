@@ -45,8 +45,9 @@ impl Token {
 }
 
 fn refusal(status: u16, body: &Value) -> String {
-    // `error` is a word in OAuth and an object in Google's own APIs.
-    let own = body["error"]["message"].as_str();
+    // `error` is a word in OAuth, an object in Google's own APIs, a list in CrowdStrike's.
+    let own = [&body["error"]["message"], &body["errors"][0]["message"]];
+    let own = own.into_iter().filter_map(Value::as_str);
     let words = ["error", "error_description", "message", "errorSummary"];
     let said: Vec<&str> = words.iter().filter_map(|w| body[*w].as_str()).chain(own).collect();
     match said.is_empty() {
