@@ -1,4 +1,5 @@
-//! A stream of Kinesis from outside: killed at random, split and merged meanwhile, and everything stored once.
+//! A stream of Kinesis from outside: killed at random, split and merged meanwhile, parted among processes, and
+//! everything stored once.
 
 use std::path::Path;
 use std::time::Duration;
@@ -77,5 +78,85 @@ fn records_are_stored_once_however_often_the_program_is_killed() {
     assert!(have.values().all(|times| *times == 1), "seed {seed}: stored more than once");
     let places = column_counts(&lake, "aws_vpcflow", "source_partition");
     assert_eq!(places.len(), 5, "two shards, two of the split, one of the merge: {places:?}");
+    ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
+}
+
+/// A process of those that part the stream, with a folder of its own.
+fn member(dir: &Path, lake: &Path, lane: &str, server: &Kinesis) -> std::path::PathBuf {
+    let dir = dir.join(lane);
+    std::fs::create_dir(&dir).unwrap();
+    let config = format!(
+        "state_dir: ./state
+lake: {{url: {}, lane: {lane}, epoch_ms_max: 150}}
+rules: {{builtin: false}}
+sources:
+  flows:
+    log_type: aws.vpcflow
+    aws_kinesis:
+      stream: flows
+      every_ms: 200
+      share: true
+      lapse_ms: 2000
+      aws: {{region: us-east-1, endpoint: \"{}\", access_key_id: test, secret_access_key: test}}
+",
+        lake.display(),
+        server.endpoint()
+    );
+    std::fs::write(dir.join("mantissa.yaml"), config).unwrap();
+    dir
+}
+
+/// How many partitions each lane has written since the last time.
+fn lanes(lake: &Path, seen: &mut std::collections::BTreeSet<String>) -> [usize; 2] {
+    let mut found = [0, 0];
+    for path in parquet_files(lake) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if seen.insert(name.clone()) {
+            found[usize::from(name.starts_with("b-"))] += 1;
+        }
+    }
+    found
+}
+
+/// Shards move to who comes, and from who is killed or stops; none is read by two, and nothing twice.
+#[test]
+fn processes_that_write_one_lake_part_a_stream_and_relieve_each_other() {
+    let Some(server) = Kinesis::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let lake = folder.path().join("lake");
+    server.stream("flows", 4);
+    let [dir_a, dir_b] = ["a", "b"].map(|lane| member(folder.path(), &lake, lane, &server));
+    let (mut put, mut seen) = (0, std::collections::BTreeSet::new());
+    let mut until = |what: &str, which: fn([usize; 2]) -> bool| {
+        wait_until(what, Duration::from_secs(120), || {
+            server.put("flows", &(put..put + 40).map(flow).collect::<Vec<_>>());
+            put += 40;
+            wait_until(&format!("storing, while {what}"), Duration::from_secs(60), || {
+                number(&lake, "SELECT count(*) AS n FROM aws_vpcflow") >= put as i64
+            });
+            which(lanes(&lake, &mut seen))
+        });
+        put
+    };
+    let a = Life::start(&dir_a);
+    until("one process reads everything", |[a, b]| a > 0 && b == 0);
+    let b = Life::start(&dir_b);
+    until("two read", |[a, b]| a > 0 && b > 0);
+    // Killed: the other one waits until it is taken for dead.
+    drop(a);
+    until("the second one reads everything", |[a, b]| a == 0 && b > 0);
+    let open = server.open_shards("flows");
+    server.split("flows", &open[0]);
+    let a = Life::start(&dir_a);
+    until("two read again", |[a, b]| a > 0 && b > 0);
+    // Stopped: it gives back what it has.
+    assert!(b.stop().success());
+    until("the first one reads everything", |[a, b]| a > 0 && b == 0);
+    let b = Life::start(&dir_b);
+    let all = until("two read at last", |[a, b]| a > 0 && b > 0);
+    assert!(a.stop().success() && b.stop().success());
+    let have = column_counts(&lake, "aws_vpcflow", "interface_id");
+    let (twice, missing) = (have.values().filter(|n| **n > 1).count(), all - have.len());
+    assert_eq!((twice, missing), (0, 0));
     ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
 }

@@ -15,7 +15,7 @@ pub(crate) enum Begin {
 }
 
 /// What was decided at the first start. It commits, so that a restart leaves nothing out.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Start {
     /// Milliseconds since 1970. `None`: from the oldest that there was.
     pub at_ms: Option<i64>,

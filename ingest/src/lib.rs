@@ -14,6 +14,7 @@ mod aws;
 pub mod aws_s3;
 pub mod azure;
 mod begin;
+pub mod board;
 pub mod config;
 pub mod crowdstrike_streams;
 pub mod decode;
@@ -47,6 +48,7 @@ mod testing;
 
 pub use aws_s3::{AwsS3Options, AwsS3Source};
 pub use azure::{AzureBlobOptions, AzureBlobSource};
+pub use board::Board;
 pub use config::{SOURCES, SourceConfig, SourceKind};
 pub use crowdstrike_streams::{CrowdstrikeStreamsOptions, CrowdstrikeStreamsSource};
 pub use docker::{DockerOptions, DockerSource};

@@ -33,6 +33,7 @@ use async_trait::async_trait;
 use event::Span;
 use tokio::sync::watch;
 
+use crate::board::Board;
 use crate::emitter::Emitter;
 use crate::error::SourceError;
 use crate::finished::FinishedReceiver;
@@ -81,6 +82,8 @@ pub struct SourceContext {
     pub shutdown: Shutdown,
     /// Where the source says how it stands with its other side.
     pub standing: Standing,
+    /// Where sources of processes that write one lake tell each other who reads what. `None`: this one is alone.
+    pub board: Option<Arc<dyn Board>>,
 }
 
 /// What a source did, for people.

@@ -67,6 +67,7 @@ impl Lake {
             resume: self.resume.lock().clone(),
             shutdown: signal,
             standing: standing.clone(),
+            board: None,
         };
         let lake = self.clone();
         let pipeline = tokio::spawn(async move {

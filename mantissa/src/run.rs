@@ -1,6 +1,7 @@
 //! *plan → run*: starts everything in the order of the pipeline, last stage first, and stops it first
 //! stage first.
 
+mod board;
 mod control;
 mod health;
 mod progress;
@@ -17,7 +18,7 @@ use arc_swap::ArcSwap;
 use console::Health;
 use event::time::HOUR_NS;
 use event::{Alert, Secret};
-use ingest::{Emitter, FinishedSender, Resume, Source, SourceContext, Standing, Summary};
+use ingest::{Board, Emitter, FinishedSender, Resume, Source, SourceContext, Standing, Summary};
 use normalize::redact::{RedactOptions, Redactor};
 use sink::dispatch::Dispatcher;
 use sink::lake::{Lake, Positions, Window};
@@ -36,6 +37,7 @@ use crate::report;
 use crate::sight::collection::{self, CollectionSource, Watched};
 use crate::sight::source::{self as own, HealthSource, Sight};
 
+use board::LakeBoard;
 use control::Words;
 pub use control::{Control, Stop};
 use health::Sources;
@@ -95,6 +97,7 @@ pub async fn run_with(
             sources.insert(collection::NAME.to_owned(), Box::new(collection));
         }
     }
+    let board = LakeBoard::of(&lake, &plan.lake);
     let states = take_requests(&plan, &lake, &window, &recovered.positions, &mut sources)?;
     // Before everything that counts or describes what it counts: the recorder is the console's.
     let control = Control::start(&plan, stop, &sight).await?;
@@ -108,7 +111,7 @@ pub async fn run_with(
     expect_sources(&plan, &shared);
     let (emitter, intake) = ingest::emitter(INTAKE_BATCHES_MAX, INTAKE_BYTES_MAX);
     let (sources, finished) =
-        start_sources(sources, emitter, &recovered.positions, &control, &standings);
+        start_sources(sources, emitter, &recovered.positions, &control, &standings, &board);
     let (tally, _) = watch::channel(Tally::default());
     let (trouble, troubled) = watch::channel(None);
     let epochs = Epochs {
@@ -331,6 +334,7 @@ fn start_sources(
     positions: &Positions,
     control: &Control,
     standings: &Standings,
+    board: &Arc<dyn Board>,
 ) -> (Running, HashMap<Arc<str>, FinishedSender>) {
     let mut running = JoinSet::new();
     let mut ways_back = HashMap::new();
@@ -345,6 +349,7 @@ fn start_sources(
             resume: resume_of(positions, &name),
             shutdown: control.shutdown.clone(),
             standing: standings.get(&name).cloned().unwrap_or_default(),
+            board: Some(board.clone()),
         };
         running.spawn(run_source(name, source, context, control.sources.clone()));
     }

@@ -100,7 +100,7 @@ impl Work {
         log_type: LogType,
         context: SourceContext,
     ) -> Result<Self, SourceError> {
-        let SourceContext { name, emitter, finished, resume, shutdown, standing } = context;
+        let SourceContext { name, emitter, finished, resume, shutdown, standing, .. } = context;
         let shelf = Shelf::open(&name, &log_type, options.remember_max, &resume)
             .map_err(|words| SourceError::new(&name, ErrorKind::Position, words))?;
         let config = options.aws.load().await;

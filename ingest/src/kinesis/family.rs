@@ -57,6 +57,11 @@ impl Family {
         begun
     }
 
+    /// Shards that were begun and are not over.
+    pub fn begun(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().filter(|(_, (_, stage))| *stage == Stage::Reading).map(|(id, _)| id)
+    }
+
     /// A shard was read to its end, and is in the lake.
     pub fn over(&mut self, id: &str) {
         if let Some((_, stage)) = self.0.get_mut(id) {

@@ -5,14 +5,19 @@
 //! that they come from are read to their end and in the lake, so that what one key has put stays in order. What was
 //! put together by the Producer Library is taken apart ([`aggregate`]), what is compressed is decompressed.
 //!
-//! One process reads a stream: two that read the same one would each store all of it.
+//! One process reads a stream, or several that write one lake and part its shards among them ([`share`]): two that do
+//! neither would each store all of it.
 
 mod aggregate;
 mod api;
 mod family;
 mod probe;
+mod replicas;
 mod shard;
+mod share;
 mod work;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use event::LogType;
@@ -38,6 +43,12 @@ pub struct KinesisOptions {
     /// Where reading begins the first time: `oldest` that the stream still has, `latest`, or a time like
     /// `2026-11-01T00:00:00Z`.
     pub from: String,
+    /// Part the stream's shards among all processes that have this source and write the same lake, each by a
+    /// `lake.lane` of its own.
+    pub share: bool,
+    /// Of several processes: one that gives no sign of life for so long is taken for dead, shut out of the lake, and
+    /// its shards are read by the others.
+    pub lapse_ms: u64,
     /// Who we are at AWS.
     pub aws: AwsOptions,
     /// How a record is cut into events.
@@ -57,6 +68,8 @@ impl Default for KinesisOptions {
         Self {
             stream: String::new(),
             from: "oldest".to_owned(),
+            share: false,
+            lapse_ms: 60_000,
             aws: AwsOptions::default(),
             format: Format::default(),
             every_ms: 1_000,
@@ -81,6 +94,9 @@ impl KinesisOptions {
         }
         if self.every_ms < 200 {
             return Some("`every_ms` must be at least 200".to_owned());
+        }
+        if self.lapse_ms < 1_000 {
+            return Some("`lapse_ms` must be at least 1000".to_owned());
         }
         if self.answers_at_once_max == 0 {
             return Some("`answers_at_once_max` must not be 0".to_owned());
@@ -116,6 +132,10 @@ impl Source for KinesisSource {
     }
 
     async fn run(self: Box<Self>, context: SourceContext) -> Result<Summary, SourceError> {
+        if self.options.share && context.board.is_none() {
+            let message = "`share` needs a lake that several processes write";
+            return Err(SourceError::new(&context.name, ErrorKind::Config, message));
+        }
         let meter = Meter::new(&context.name, &context.standing);
         let mut framing = Options::new(self.options.format.clone(), self.log_type.as_str());
         framing.record_bytes_max = self.options.record_bytes_max.max(1_024);
@@ -129,6 +149,14 @@ impl Source for KinesisSource {
 
     async fn probe(self: Box<Self>) -> Option<Result<Findings, String>> {
         Some(Ok(probe::try_out(&self.options).await))
+    }
+}
+
+/// The name of a partition. A stream that is made anew is another one, and so is a shard that has changed hands.
+fn partition(created_s: i64, shard: &str, tenure: u32) -> Arc<str> {
+    match tenure {
+        0 => format!("{created_s}:{shard}").into(),
+        n => format!("{created_s}:{shard}/{n}").into(),
     }
 }
 

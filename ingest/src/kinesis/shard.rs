@@ -107,8 +107,13 @@ impl Reader {
         }
     }
 
-    /// Reads until the shard's end or the shutdown.
-    pub async fn run(mut self) -> Result<End, SourceError> {
+    /// Reads until the shard's end or the shutdown; how it ended, and how far it was read.
+    pub async fn run(mut self) -> Result<(End, State), SourceError> {
+        let end = self.read().await?;
+        Ok((end, self.state))
+    }
+
+    async fn read(&mut self) -> Result<End, SourceError> {
         let mut iterator: Option<String> = None;
         while !self.shutdown.is_requested() {
             let asked = Instant::now();

@@ -109,7 +109,8 @@ impl Job {
         let shutdown = self.shutdown.clone();
         // Live collection is what coverage goes by.
         let standing = ingest::Standing::default();
-        let context = SourceContext { name, emitter, finished, resume, shutdown, standing };
+        let board = None;
+        let context = SourceContext { name, emitter, finished, resume, shutdown, standing, board };
         let Some(source) = self.source.take() else { return Stopped::Early };
         let reading = source.run(context);
         let (relay, out) = (&mut self.relay, &self.emitter);

@@ -93,7 +93,10 @@ impl Lake {
     }
 
     /// Without `lock` as on another machine that shares the store.
-    async fn open_lane(options: &LakeOptions, lock: bool) -> Result<(Self, Recovered), Error> {
+    pub(super) async fn open_lane(
+        options: &LakeOptions,
+        lock: bool,
+    ) -> Result<(Self, Recovered), Error> {
         if !layout::lane_is_valid(&options.lane) {
             let what = format!(
                 "the lane '{}' is not made of 1 to 40 a-z 0-9 _ -, or is the lake's own '{}'",

@@ -4,6 +4,7 @@
 //! _manifests/<lane>/<epoch:020>.json              the chain of a lane
 //! _intents/<lane>/<epoch:020>-<writer>.json       the files an unfinished epoch is about to write
 //! _state/<lane>/<epoch:020>-<writer>              what the lane's process must know at its next start
+//! _boards/<name>/<n:020>.json                     what processes that share the lake tell each other
 //! _checkpoints/roots/<epochs:020>.json            what the chains say up to so many epochs
 //! _checkpoints/runs/<blake3>.json                 files that roots name
 //! <table>/dt=YYYY-MM-DD/hr=HH/<lane>-<epoch:020>-<n:03>-<writer>.parquet
@@ -20,6 +21,8 @@ pub const MANIFESTS: &str = "_manifests";
 pub const INTENTS: &str = "_intents";
 /// Folder of the states.
 pub const STATES: &str = "_state";
+/// Folder of the boards.
+pub const BOARDS: &str = "_boards";
 /// Folder of the checkpoints' roots.
 pub const CHECKPOINTS: &str = "_checkpoints/roots";
 /// Folder of the runs that they name.
@@ -53,6 +56,25 @@ pub fn lane_is_valid(lane: &str) -> bool {
 /// The manifest of an epoch.
 pub fn manifest(lane: &str, epoch: u64) -> String {
     format!("{MANIFESTS}/{lane}/{epoch:020}.json")
+}
+
+/// The folder of a board. A name that is not made of `a-z A-Z 0-9 _ -` is known by its hash.
+pub fn board(name: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_-".contains(&b);
+    match !name.is_empty() && name.len() <= 80 && name.bytes().all(is_plain) {
+        true => format!("{BOARDS}/{name}"),
+        false => format!("{BOARDS}/{}", blake3::hash(name.as_bytes()).to_hex()),
+    }
+}
+
+/// A sheet of a board.
+pub fn sheet(name: &str, number: u64) -> String {
+    format!("{}/{number:020}.json", board(name))
+}
+
+/// The number of a sheet's path.
+pub fn parse_sheet(path: &str) -> Option<u64> {
+    epoch(path.rsplit('/').next()?.strip_suffix(".json")?)
 }
 
 /// The checkpoint of so many epochs of all lanes.

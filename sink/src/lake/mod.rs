@@ -10,6 +10,7 @@ mod mistake;
 
 mod alert_file;
 mod arrays;
+mod board;
 #[cfg(test)]
 mod bucket_tests;
 mod checkpoint;
@@ -44,6 +45,7 @@ mod window;
 
 pub use alert_file::AlertFile;
 pub use arrays::{arrow_schema, data_type};
+pub use board::Board;
 pub use checkpoint::write::checkpoint;
 pub use commit::StateChange;
 pub use dedup::Window;
