@@ -92,9 +92,9 @@ async fn a_session_is_refreshed_before_it_ends_with_tokens_that_are_renewed() {
     .await;
     came(&running, &expected).await;
     let asked = falcon.asked();
-    assert_eq!(asked.listens, 1, "one connection has seen all of it");
+    // One that is not made to last is refreshed once at most.
+    assert!(asked.refreshes > asked.listens, "a connection outlived its session: {asked:?}");
     assert!(asked.tokens >= 2, "{asked:?}");
-    assert_eq!(trouble(&running), "");
     running.stop().await.unwrap();
 }
 
