@@ -4,10 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use servers::Kinesis;
+use servers::{Bucket, Kinesis};
 
 use crate::lives::{Life, Random};
-use crate::support::{column_counts, number, ok, parquet_files, wait_until};
+use crate::support::{column_counts, number, ok, parquet_files, run, wait_until};
 
 fn write_config(dir: &Path, server: &Kinesis) {
     let config = format!(
@@ -82,12 +82,12 @@ fn records_are_stored_once_however_often_the_program_is_killed() {
 }
 
 /// A process of those that part the stream, with a folder of its own.
-fn member(dir: &Path, lake: &Path, lane: &str, server: &Kinesis) -> std::path::PathBuf {
+fn member(dir: &Path, lake: &str, lane: &str, server: &Kinesis) -> std::path::PathBuf {
     let dir = dir.join(lane);
     std::fs::create_dir(&dir).unwrap();
     let config = format!(
         "state_dir: ./state
-lake: {{url: {}, lane: {lane}, epoch_ms_max: 150}}
+lake: {{{lake}, lane: {lane}, epoch_ms_max: 150}}
 rules: {{builtin: false}}
 sources:
   flows:
@@ -99,7 +99,6 @@ sources:
       lapse_ms: 2000
       aws: {{region: us-east-1, endpoint: \"{}\", access_key_id: test, secret_access_key: test}}
 ",
-        lake.display(),
         server.endpoint()
     );
     std::fs::write(dir.join("mantissa.yaml"), config).unwrap();
@@ -125,7 +124,8 @@ fn processes_that_write_one_lake_part_a_stream_and_relieve_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let lake = folder.path().join("lake");
     server.stream("flows", 4);
-    let [dir_a, dir_b] = ["a", "b"].map(|lane| member(folder.path(), &lake, lane, &server));
+    let url = format!("url: {}", lake.display());
+    let [dir_a, dir_b] = ["a", "b"].map(|lane| member(folder.path(), &url, lane, &server));
     let (mut put, mut seen) = (0, std::collections::BTreeSet::new());
     let mut until = |what: &str, which: fn([usize; 2]) -> bool| {
         wait_until(what, Duration::from_secs(120), || {
@@ -159,4 +159,50 @@ fn processes_that_write_one_lake_part_a_stream_and_relieve_each_other() {
     let (twice, missing) = (have.values().filter(|n| **n > 1).count(), all - have.len());
     assert_eq!((twice, missing), (0, 0));
     ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
+}
+
+/// In a bucket no lock reaches who is only slow: it is shut out by the number of its lane that others have taken.
+#[test]
+fn a_process_that_was_away_finds_its_lane_taken_and_stores_nothing_twice() {
+    let (Some(server), Some(bucket)) = (Kinesis::start(), Bucket::start()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    server.stream("flows", 2);
+    let lake = format!(
+        "url: s3://bucket/lake, s3: {{region: us-east-1, endpoint: \"{}\", allow_http: true, access_key_id: test, \
+         secret_access_key: test}}",
+        bucket.endpoint()
+    );
+    let [dir_a, dir_b] = ["a", "b"].map(|lane| member(folder.path(), &lake, lane, &server));
+    let config = dir_b.join("mantissa.yaml");
+    let count = |what: &str| {
+        let sql = format!("SELECT count({what}) AS n FROM aws_vpcflow");
+        let said = run(&["query", &sql, "-c", config.to_str().unwrap(), "--format", "json"]);
+        let rows: serde_json::Value = serde_json::from_str(&said.out).unwrap_or_default();
+        rows[0]["n"].as_i64().unwrap_or(0)
+    };
+    let put = |from: usize| {
+        server.put("flows", &(from..from + 200).map(flow).collect::<Vec<_>>());
+    };
+    put(0);
+    let mut a = Life::start(&dir_a);
+    wait_until("the first one reads", Duration::from_secs(60), || count("*") >= 200);
+    // Something is under way when it goes.
+    put(200);
+    a.signal("-STOP");
+    let b = Life::start(&dir_b);
+    wait_until("the second one reads on", Duration::from_secs(90), || count("*") >= 400);
+    a.signal("-CONT");
+    put(400);
+    let mut status = None;
+    wait_until("the first one ends", Duration::from_secs(90), || {
+        status = a.ended();
+        status.is_some()
+    });
+    assert!(!status.unwrap().success(), "it was shut out");
+    let a = Life::start(&dir_a);
+    put(600);
+    wait_until("everything", Duration::from_secs(90), || count("*") >= 800);
+    assert!(a.stop().success() && b.stop().success());
+    assert_eq!((count("*"), count("DISTINCT interface_id")), (800, 800));
+    ok(&["lake", "verify", "--deep", "-c", config.to_str().unwrap()]);
 }

@@ -110,6 +110,12 @@ impl Life {
         self.0.try_wait().expect("a child can be asked")
     }
 
+    /// SIGSTOP and SIGCONT: it is away for some time and knows nothing of it.
+    pub fn signal(&self, name: &str) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
     /// SIGTERM: a final epoch and an exit.
     pub fn stop(mut self) -> ExitStatus {
         let id = self.0.id().to_string();

@@ -48,6 +48,8 @@ const INTAKE_BATCHES_MAX: usize = 64;
 const INTAKE_BYTES_MAX: usize = 8 << 20;
 /// Epochs whose buffers are kept for the next: one fills while the one before is written.
 const SPARE_EPOCHS: usize = 2;
+/// When the pipeline has failed a source is given this long to notice.
+const NOTICE_MAX: Duration = Duration::from_secs(3);
 /// From the request to stop until the process gives up; orchestrators kill after 30 s.
 const STOP_MAX: Duration = Duration::from_secs(22);
 /// How long the last alerts may take to leave.
@@ -134,7 +136,7 @@ pub async fn run_with(
         keeping.stop().await;
     }
     // The epochs and with them the way back to the sources are gone: the sources end now.
-    let sources = join_sources(sources).await;
+    let sources = join_sources(sources, tally.is_err()).await;
     dispatcher.shutdown(OUTBOX_FLUSH_MAX).await;
     control.stop().await;
     let (tally, sources) = (tally?, sources?);
@@ -384,15 +386,29 @@ async fn run_source(
     )
 }
 
-async fn join_sources(mut running: Running) -> anyhow::Result<BTreeMap<String, Summary>> {
+/// `is_failed`: nobody takes what they give any more. Those that have nothing to give do not notice, and are ended.
+async fn join_sources(
+    mut running: Running,
+    is_failed: bool,
+) -> anyhow::Result<BTreeMap<String, Summary>> {
     let mut summaries = BTreeMap::new();
     let mut failure = None;
-    while let Some(joined) = running.join_next().await {
+    loop {
+        let joined = match is_failed {
+            true => tokio::time::timeout(NOTICE_MAX, running.join_next()).await,
+            false => Ok(running.join_next().await),
+        };
+        let Ok(joined) = joined else {
+            running.abort_all();
+            continue;
+        };
+        let Some(joined) = joined else { break };
         match joined {
             Ok((name, Ok(summary))) => {
                 summaries.insert(name, summary);
             }
             Ok((_, Err(e))) => failure = failure.or(Some(e)),
+            Err(e) if e.is_cancelled() => {}
             Err(e) => failure = failure.or(Some(anyhow::anyhow!("a source panicked: {e}"))),
         }
     }
