@@ -148,7 +148,7 @@ fn the_guide_to_azure_works() {
 
 #[test]
 fn the_page_about_the_lake_works() {
-    assert_eq!(follow("docs/lake.md"), 5);
+    assert_eq!(follow("docs/lake.md"), 6);
 }
 
 #[test]

@@ -293,3 +293,45 @@ sources:
     lake(&["verify", "--deep"]);
     assert_eq!(count(), before.0);
 }
+
+#[test]
+fn a_proof_goes_on_from_the_one_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = filled(dir.path(), 6);
+    let text = lake.to_str().unwrap();
+    let verify = |more: &[&str]| {
+        let args = [&["lake", "verify", "--format", "json", "--lake", text], more].concat();
+        let said = run(&args);
+        let report: serde_json::Value = serde_json::from_str(&said.out).expect("a report");
+        (said.code, report)
+    };
+    let (code, first) = verify(&["--deep"]);
+    assert_eq!(
+        (code, &first["since"], &first["recorded"]),
+        (0, &serde_json::Value::Null, &true.into())
+    );
+    let epochs = first["epochs"].as_u64().unwrap();
+    assert_eq!(first["epochs_read"], epochs);
+    let more = dir.path().join("more.ndjson");
+    std::fs::write(&more, cloudtrail("e-more", "ListUsers")).unwrap();
+    let more = more.to_str().unwrap();
+    ok(&["ingest", "--log-type", "aws.cloudtrail", "--lake", text, more]);
+    for args in [&["--deep", "--since", "last"][..], &[], &["--since", "2100-01-01"]] {
+        let (code, next) = verify(args);
+        assert_eq!((code, next["since"]["epochs"].is_u64()), (0, true), "{next}");
+        assert!(next["epochs_read"].as_u64().unwrap() < epochs, "{next}");
+        assert_eq!(next["totals"]["stored"], 61, "{next}");
+    }
+    assert!(verify(&["--full"]).1["since"].is_null());
+    assert_eq!(run(&["lake", "verify", "--lake", text, "--since", "yesterday"]).code, 2);
+    // The end of a chain goes: without the proof of before nobody could know.
+    let chain = lake.join("_manifests/main");
+    let mut manifests: Vec<_> = chain.read_dir().unwrap().map(|e| e.unwrap().path()).collect();
+    manifests.sort();
+    std::fs::remove_file(manifests.pop().unwrap()).unwrap();
+    for args in [&[][..], &["--full"]] {
+        let (code, cut) = verify(args);
+        let is_named = |p: &serde_json::Value| p["fault"] == "missing_manifest";
+        assert!(code == 1 && cut["problems"].as_array().unwrap().iter().any(is_named), "{cut}");
+    }
+}

@@ -10,9 +10,17 @@ pub enum LakeCommand {
     Verify {
         #[command(flatten)]
         lake: LakeArgs,
-        /// Read every byte.
+        /// Read every byte: of all files, or of those that came since the proof that `--since` names.
         #[arg(long)]
         deep: bool,
+        /// Go on from an earlier proof: `last`, the newest of at most so many epochs (`1200`), or the newest at
+        /// that time (`2026-03-01`, `2026-03-01T09:00:00Z`). From the beginning when there is none. Default:
+        /// `last`, and from the beginning with `--deep`.
+        #[arg(long)]
+        since: Option<String>,
+        /// Follow the chains from their beginning.
+        #[arg(long, conflicts_with = "since")]
+        full: bool,
         #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
         format: ReportFormat,
     },

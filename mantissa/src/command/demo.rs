@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use event::Timestamp;
 use event::shown::line;
 use serde::Deserialize;
-use sink::lake::LakeStore;
+use sink::lake::{LakeStore, Scope};
 
 use crate::cli::Demo;
 use crate::config::Config;
@@ -45,7 +45,7 @@ pub fn run(args: &Demo) -> anyhow::Result<ExitCode> {
         let engine = super::engine(&options).await?;
         let raised: Vec<Raised> = serde_json::from_str(&ask(&engine, RAISED, Format::Json).await?)?;
         let top = ask(&engine, TOP, Format::Table).await?;
-        let verified = sink::lake::verify(&LakeStore::open(&options)?, true).await?;
+        let verified = sink::lake::verify(&LakeStore::open(&options)?, Scope::full(true)).await?;
         Ok((outcome, raised, top, verified))
     })?;
     let took = began.elapsed().as_secs_f64();

@@ -6,17 +6,21 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use serde::Serialize;
-use sink::lake::{Collected, Compacted, Expired, LakeOptions, LakeStore, Upkeep};
+use sink::lake::{Collected, Compacted, Expired, LakeOptions, LakeStore, Scope, Since, Upkeep};
 
 use crate::cli::{LakeCommand, ReportFormat};
 use crate::report;
 
 pub fn run(command: LakeCommand) -> anyhow::Result<ExitCode> {
     match command {
-        LakeCommand::Verify { lake, deep, format } => {
+        LakeCommand::Verify { lake, deep, since, full, format } => {
             let options = super::lake_options(&lake)?;
+            // What lies still can be damaged as well: without a wish every byte is every byte.
+            let begin = if full || deep { Since::Beginning } else { Since::Last };
+            let since = since.as_deref().map_or(Ok(begin), earlier)?;
+            let scope = Scope { deep, since, record: true };
             let found = super::block_on(async {
-                Ok(sink::lake::verify(&LakeStore::open(&options)?, deep).await?)
+                Ok(sink::lake::verify(&LakeStore::open(&options)?, scope).await?)
             })?;
             say(format, &found, || format!("{found}\n"))?;
             Ok(if found.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -46,6 +50,15 @@ pub fn run(command: LakeCommand) -> anyhow::Result<ExitCode> {
             checkpoint(&super::lake_options(&lake)?, format)
         }
     }
+}
+
+/// What `--since` names.
+fn earlier(text: &str) -> anyhow::Result<Since> {
+    Ok(match text.parse() {
+        _ if text == "last" => Since::Last,
+        Ok(epochs) => Since::Epochs(epochs),
+        Err(_) => Since::Time(super::time("--since", text)?.micros()),
+    })
 }
 
 fn say(

@@ -118,7 +118,7 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::super::lake::tests::{options, part};
-    use super::super::{Lake, LakeOptions, verify};
+    use super::super::{Lake, LakeOptions, Scope, verify};
     use super::*;
 
     #[tokio::test]
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(board.take_over("a").await.unwrap_err().kind(), Kind::Fenced);
         assert_eq!(board.take_over("upkeep").await.unwrap_err().kind(), Kind::Options);
         drop(lake);
-        let report = verify(&board.store, true).await.unwrap();
+        let report = verify(&board.store, Scope::full(true)).await.unwrap();
         assert!(report.problems.is_empty(), "{report}");
     }
 }

@@ -14,7 +14,7 @@ use servers::{Azure, Bucket, CloudStorage};
 use super::lake::tests::part;
 use super::snapshot::Snapshot;
 use super::store::{AzureOptions, GcsOptions, LakeOptions, LakeStore, S3Options};
-use super::verify::verify;
+use super::verify::{Scope, verify};
 use super::{Kind, Lake};
 
 fn s3(endpoint: String) -> S3Options {
@@ -96,11 +96,11 @@ async fn keeps_the_same_promises(options: &LakeOptions) {
     let at = LakeStore::open(options).unwrap();
     let snapshot = Snapshot::read(&at.store, &at.root).await.unwrap();
     assert_eq!(snapshot.files.iter().map(|f| f.file.rows).sum::<u64>(), 80);
-    let report = verify(&at, true).await.unwrap();
+    let report = verify(&at, Scope::full(true)).await.unwrap();
     assert!(report.ok && report.notes.is_empty(), "{report}");
     let path = super::layout::under(&at.root, &snapshot.files[0].file.path);
     at.store.delete(&path).await.unwrap();
-    let report = verify(&at, false).await.unwrap();
+    let report = verify(&at, Scope::full(false)).await.unwrap();
     assert!(report.problems[0].path == snapshot.files[0].file.path, "{report}");
     a_put_if_absent_that_lost_says_so(&at).await;
 }

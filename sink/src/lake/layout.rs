@@ -7,6 +7,7 @@
 //! _boards/<name>/<n:020>.json                     what processes that share the lake tell each other
 //! _checkpoints/roots/<epochs:020>.json            what the chains say up to so many epochs
 //! _checkpoints/runs/<blake3>.json                 files that roots name
+//! _verified/<epochs:020>-<deep|chain>.json         where a proof of so many epochs ended
 //! <table>/dt=YYYY-MM-DD/hr=HH/<lane>-<epoch:020>-<n:03>-<writer>.parquet
 //! ```
 
@@ -27,6 +28,8 @@ pub const BOARDS: &str = "_boards";
 pub const CHECKPOINTS: &str = "_checkpoints/roots";
 /// Folder of the runs that they name.
 pub const RUNS: &str = "_checkpoints/runs";
+/// Folder of what `verify` has proved.
+pub const VERIFIED: &str = "_verified";
 /// The lane of whoever keeps the lake in order. Its epochs replace files of all lanes; it is read after
 /// them, and no process may take its name for events.
 pub const UPKEEP: &str = "upkeep";
@@ -80,6 +83,11 @@ pub fn parse_sheet(path: &str) -> Option<u64> {
 /// The checkpoint of so many epochs of all lanes.
 pub fn checkpoint(epochs: u64) -> String {
     format!("{CHECKPOINTS}/{epochs:020}.json")
+}
+
+/// Where a proof of so many epochs of all lanes ended, and whether it had read every byte.
+pub fn verified(epochs: u64, deep: bool) -> String {
+    format!("{VERIFIED}/{epochs:020}-{}.json", if deep { "deep" } else { "chain" })
 }
 
 /// A run of a checkpoint.

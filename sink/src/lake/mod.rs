@@ -61,4 +61,4 @@ pub use upkeep::{
     Collected, Compacted, CompactionOptions, Expired, Forgotten, RetentionOptions, Upkeep, collect,
     expirable,
 };
-pub use verify::{Fault, verify};
+pub use verify::{Fault, Scope, Since, verify};

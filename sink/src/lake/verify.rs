@@ -1,29 +1,74 @@
 //! Proves from the manifests that the lake is whole, and names what is not: every manifest is itself
 //! and follows the one before it; the spans of every partition touch; received = stored + duplicates +
 //! dead + dropped; the files hold as many rows as that, are there, and have their size (`deep`: their
-//! every byte, and the rows their footers tell); nothing lies among the data that no manifest names.
+//! every byte, and the rows their footers tell); nothing lies among the data that no manifest names;
+//! a checkpoint says what the chains say.
 //!
-//! Reads only. May run beside a writer: what a writer is just writing is noted, not blamed.
+//! Writes nothing but where the proof ended ([`point`]), from where the next one can go on: then the chains, and
+//! with `deep` the bytes, are read since that point, and the names and sizes of all files are compared still. May
+//! run beside a writer: what a writer is just writing is noted, not blamed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
-use object_store::{ObjectMeta, ObjectStoreExt};
+use futures::TryStreamExt;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::error::{Error, Kind};
 use super::layout;
-use super::manifest::{Checksum, DataFile, Digest, FileKind, Manifest, StateFile, Why};
-use super::part::{self, Positions};
+use super::manifest::{Checksum, DataFile, Digest, StateFile, Why};
 use super::store::LakeStore;
 
+mod base;
+mod chain;
 mod deep;
 mod held;
+mod point;
 mod report;
+mod sums;
 
-pub use report::{Fault, Held, Origin, PartitionTotals, Problem, Report, Totals};
+use chain::Lane;
+use point::Point;
+pub use report::{Fault, Held, Origin, PartitionTotals, Problem, Report, Totals, Verified};
+use sums::{Mark, Seen, Sums};
 
-const READS_MAX: usize = 32;
+/// How much is proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Read every byte.
+    pub deep: bool,
+    pub since: Since,
+    /// Write down where the proof ended, when nothing is wrong.
+    pub record: bool,
+}
+
+impl Scope {
+    /// Everything from the beginning; nothing is written.
+    pub fn full(deep: bool) -> Self {
+        Self { deep, since: Since::Beginning, record: false }
+    }
+}
+
+/// Where a proof begins: at the newest point that fits, or at the beginning when there is none. With
+/// [`Scope::deep`] only a proof that had read every byte fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    Beginning,
+    Last,
+    /// That proved at most so many epochs of all lanes.
+    Epochs(u64),
+    /// Written at most then, microseconds since 1970.
+    Time(i64),
+}
+
+/// What is known while the chains are followed.
+struct Proof<'a> {
+    at: &'a LakeStore,
+    report: Report,
+    files: BTreeMap<String, Known>,
+    lanes: BTreeMap<String, Lane>,
+    sums: Sums,
+}
 
 /// A file and the epoch that wrote it.
 #[derive(Clone, Debug)]
@@ -36,6 +81,7 @@ struct Known {
     state: State,
     /// What the rows must add up to, of a file that replaced others.
     digest: Option<Digest>,
+    mark: Mark,
 }
 
 /// What became of a file. Only a live one must be there; the others may be, for readers.
@@ -48,65 +94,110 @@ enum State {
     Removed(Why),
 }
 
-/// Checks the lake; `deep` reads every byte of it.
+/// Checks the lake.
 ///
 /// # Errors
 /// [`Kind::Store`] when the store cannot be read. Damage is not an error but the report.
-pub async fn verify(at: &LakeStore, deep: bool) -> Result<Report, Error> {
-    let mut report = Report::new(&at.url, deep);
-    let mut files = BTreeMap::new();
-    let mut lanes = BTreeMap::new();
-    // What was replaced is listed before what it was.
-    let upkeep = lane_epochs(at, layout::UPKEEP).await?;
-    let mut all: Vec<_> = lane_epochs(at, "").await?.into_iter().collect();
-    all.retain(|(lane, _)| lane != layout::UPKEEP);
-    all.extend(upkeep);
-    for (lane, epochs) in all {
-        let unknown = lanes.values().any(|state: &LaneState| !state.unknown.is_empty());
-        let lane_state = check_lane(at, &lane, &epochs, unknown, &mut report, &mut files).await?;
-        lanes.insert(lane, lane_state);
+pub async fn verify(at: &LakeStore, scope: Scope) -> Result<Report, Error> {
+    let mut report = Report::new(&at.url, scope.deep);
+    let points = point::all(at, &mut report).await?;
+    let mut lost = Vec::new();
+    if let Some(newest) = points.first()
+        && let Err(wrong) = point::stand(at, newest).await?
+    {
+        lost = wrong;
     }
-    // After the manifests, so that files committed meanwhile are newer than every head.
-    let mut objects: HashMap<String, u64> = list(at, "")
-        .await?
-        .into_iter()
-        .filter_map(|meta| Some((layout::relative(&at.root, &meta.location)?, meta.size)))
-        .collect();
-    let mut readable = Vec::new();
-    for (path, known) in files {
-        let object = objects.remove(&path);
-        match known.state {
-            State::Live => {}
-            State::Replaced => {
-                report.replaced(&known.file);
-                continue;
-            }
-            State::Removed(why) => {
-                report.removed(&known.file, why);
-                continue;
-            }
+    let chosen = point::choose(&points, scope).filter(|_| lost.is_empty());
+    let since = match chosen {
+        Some(point) => base::begin(at, point, report.clone()).await?,
+        None => None,
+    };
+    let is_since = since.is_some();
+    let (mut proof, seen) = match since {
+        Some((proof, seen)) => (proof, Some(seen)),
+        None => {
+            let seen = base::seen(at).await?;
+            let sums = Sums::new(Digest::default(), seen.as_ref());
+            let (files, lanes) = (BTreeMap::new(), BTreeMap::new());
+            (Proof { at, report, files, lanes, sums }, seen)
         }
-        match object {
-            None => report.file_problem(Fault::MissingFile, &known.file, "is missing"),
-            Some(size) if size != known.file.bytes => {
-                let what = format!("has {size} bytes instead of {}", known.file.bytes);
-                report.file_problem(Fault::DamagedFile, &known.file, &what);
-            }
-            Some(_) => readable.push(known),
+    };
+    proof.follow().await?;
+    for (fault, path, what) in lost {
+        if !proof.report.names(&path) {
+            proof.report.problem(fault, &path, what);
         }
     }
-    for (lane, state) in &lanes {
-        if let Some(file) = &state.newest {
-            check_state(at, lane, state.head, file, objects.get(&file.path), &mut report).await?;
+    proof.compare(seen.as_ref());
+    let head = |lane: &str| chosen.filter(|_| is_since).map_or(0, |point| point.head(lane));
+    proof.check_files(head).await?;
+    held::trace(at, &mut proof.report).await;
+    if scope.record && proof.report.ok() {
+        point::record(&mut proof, &points).await;
+    }
+    proof.report.close();
+    Ok(proof.report)
+}
+
+impl Proof<'_> {
+    /// What a reader sees who begins with a checkpoint with what the chains say.
+    fn compare(&mut self, seen: Option<&Seen>) {
+        let Some(seen) = seen.filter(|seen| seen.epochs > 0) else { return };
+        self.report.checkpoint = Some(seen.epochs);
+        if self.report.ok() && !self.sums.agree(seen) {
+            let path = layout::checkpoint(seen.epochs);
+            let what = format!(
+                "the checkpoint {path} does not say what the chains say, so that questions see another lake: \
+                 remove the folder _checkpoints, nothing is lost by that"
+            );
+            self.report.problem(Fault::WrongCheckpoint, &path, what);
         }
     }
-    strays(objects.into_keys().collect(), &lanes, &mut report);
-    if deep {
-        deep::check(at, readable, &mut report).await?;
+
+    /// Compares what is there with what is known; bytes are read of files after the epoch `since` of their lane.
+    async fn check_files(&mut self, since: impl Fn(&str) -> u64) -> Result<(), Error> {
+        let (at, report) = (self.at, &mut self.report);
+        // After the manifests, so that files committed meanwhile are newer than every head.
+        let mut objects: HashMap<String, u64> = list(at, "", None)
+            .await?
+            .into_iter()
+            .filter_map(|meta| Some((layout::relative(&at.root, &meta.location)?, meta.size)))
+            .collect();
+        let mut readable = Vec::new();
+        for (path, known) in std::mem::take(&mut self.files) {
+            let object = objects.remove(&path);
+            match known.state {
+                State::Live => {}
+                State::Replaced => {
+                    report.replaced(&known.file);
+                    continue;
+                }
+                State::Removed(why) => {
+                    report.removed(&known.file, why);
+                    continue;
+                }
+            }
+            match object {
+                None => report.file_problem(Fault::MissingFile, &known.file, "is missing"),
+                Some(size) if size != known.file.bytes => {
+                    let what = format!("has {size} bytes instead of {}", known.file.bytes);
+                    report.file_problem(Fault::DamagedFile, &known.file, &what);
+                }
+                Some(_) if known.epoch > since(&known.lane) => readable.push(known),
+                Some(_) => {}
+            }
+        }
+        for (lane, state) in &self.lanes {
+            if let Some(file) = &state.newest {
+                check_state(at, lane, state.head, file, objects.get(&file.path), report).await?;
+            }
+        }
+        strays(objects.into_keys().collect(), &self.lanes, report);
+        if report.deep {
+            deep::check(at, readable, report).await?;
+        }
+        Ok(())
     }
-    held::trace(at, &mut report).await;
-    report.close();
-    Ok(report)
 }
 
 /// Checks what the lane's process needs at its next start. `size` is that of the object, if it is there.
@@ -149,238 +240,44 @@ async fn is_there(at: &LakeStore, path: &str) -> bool {
     at.store.head(&layout::under(&at.root, path)).await.is_ok()
 }
 
-/// What is known of a lane for judging files that no manifest names.
-#[derive(Debug, Default)]
-struct LaneState {
-    head: u64,
-    /// Epochs whose manifest cannot be read: what they named is unknown.
-    unknown: HashSet<u64>,
-    /// What the newest manifest says that the next start needs.
-    newest: Option<StateFile>,
+/// The names of the lanes that hold events.
+async fn lane_names(at: &LakeStore) -> Result<Vec<String>, Error> {
+    let folder = layout::under(&at.root, layout::MANIFESTS);
+    let listed = at.store.list_with_delimiter(Some(&folder)).await.map_err(|e| unlisted(at, e))?;
+    let names = listed.common_prefixes.iter().filter_map(|path| Some(path.filename()?.to_owned()));
+    Ok(names.filter(|lane| lane != layout::UPKEEP).collect())
 }
 
-/// Of one lane, or of all.
-async fn lane_epochs(at: &LakeStore, lane: &str) -> Result<BTreeMap<String, Vec<u64>>, Error> {
-    let mut lanes: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for meta in list(at, &format!("{}/{lane}", layout::MANIFESTS)).await? {
-        let path = layout::relative(&at.root, &meta.location);
-        if let Some((lane, epoch)) = path.as_deref().and_then(layout::parse_manifest) {
-            lanes.entry(lane).or_default().push(epoch);
-        }
-    }
-    lanes.values_mut().for_each(|epochs| epochs.sort_unstable());
-    Ok(lanes)
+/// The epochs of a lane after one, ascending.
+async fn lane_epochs(at: &LakeStore, lane: &str, after: u64) -> Result<Vec<u64>, Error> {
+    let folder = format!("{}/{lane}", layout::MANIFESTS);
+    let known = (after > 0).then(|| layout::manifest(lane, after));
+    let listed = list(at, &folder, known.as_deref()).await?;
+    let path = |meta: ObjectMeta| layout::relative(&at.root, &meta.location);
+    let epochs = listed.into_iter().filter_map(path).filter_map(|p| layout::parse_manifest(&p));
+    let mut epochs: Vec<u64> = epochs.map(|(_, epoch)| epoch).filter(|e| *e > after).collect();
+    epochs.sort_unstable();
+    Ok(epochs)
 }
 
-async fn list(at: &LakeStore, folder: &str) -> Result<Vec<ObjectMeta>, Error> {
+async fn list(at: &LakeStore, folder: &str, after: Option<&str>) -> Result<Vec<ObjectMeta>, Error> {
     let folder = layout::under(&at.root, folder);
-    let failed = |e| Error::caused(Kind::Store, format!("the lake {} cannot be listed", at.url), e);
-    at.store.list(Some(&folder)).try_collect().await.map_err(failed)
+    let listed = match after {
+        Some(after) => {
+            let after = layout::under(&at.root, after);
+            at.store.list_with_offset(Some(&folder), &after)
+        }
+        None => at.store.list(Some(&folder)),
+    };
+    listed.try_collect().await.map_err(|e| unlisted(at, e))
 }
 
-/// Follows the chain of a lane.
-async fn check_lane(
-    at: &LakeStore,
-    lane: &str,
-    epochs: &[u64],
-    unknown_before: bool,
-    report: &mut Report,
-    files: &mut BTreeMap<String, Known>,
-) -> Result<LaneState, Error> {
-    let mut state = LaneState::default();
-    let mut link = Link::default();
-    let mut stream = futures::stream::iter(epochs.to_vec())
-        .map(|epoch| read(at, layout::manifest(lane, epoch)))
-        .buffered(READS_MAX);
-    for &epoch in epochs {
-        for missing in state.head + 1..epoch {
-            let path = layout::manifest(lane, missing);
-            report.problem(
-                Fault::MissingManifest,
-                &path,
-                format!("the manifest {path} is missing"),
-            );
-            state.unknown.insert(missing);
-            link = Link { blind: true, ..Link::default() };
-        }
-        state.head = epoch;
-        let path = layout::manifest(lane, epoch);
-        let bytes = stream.try_next().await?.unwrap_or_default();
-        match Manifest::decode(&bytes) {
-            Ok((manifest, hash)) => {
-                check_manifest(lane, &path, &manifest, &mut link, report);
-                (link.previous, link.known) = (Some(hash), true);
-                state.newest = manifest.state.clone();
-                let is_blind = unknown_before || !state.unknown.is_empty();
-                check_replaced(&path, &manifest, is_blind, report, files);
-                add_files(lane, manifest, report, files);
-            }
-            Err(damage) => {
-                let what = format!("the manifest {path} is damaged: {damage}");
-                report.problem(Fault::DamagedManifest, &path, what);
-                state.unknown.insert(epoch);
-                state.newest = None;
-                link = Link { blind: true, ..Link::default() };
-            }
-        }
-    }
-    report.epochs += epochs.len() as u64;
-    Ok(state)
-}
-
-/// The state of a chain between two manifests.
-#[derive(Debug, Default)]
-struct Link {
-    /// Whether `previous` is what the next manifest must name.
-    known: bool,
-    previous: Option<Checksum>,
-    /// A manifest before this one could not be read: partitions may begin anywhere, once.
-    blind: bool,
-    positions: Positions,
-}
-
-fn check_manifest(
-    lane: &str,
-    path: &str,
-    manifest: &Manifest,
-    link: &mut Link,
-    report: &mut Report,
-) {
-    let mut wrong = |fault, what: String| report.problem(fault, path, what);
-    if manifest.lane != lane || layout::manifest(lane, manifest.epoch) != path {
-        wrong(Fault::DamagedManifest, format!("the manifest {path} belongs to another place"));
-    }
-    if manifest.previous != link.previous && (link.known || !link.blind) {
-        let what = format!("the manifest {path} does not follow the one before it");
-        wrong(Fault::DamagedManifest, what);
-    }
-    let rows =
-        |kind| -> u64 { manifest.files.iter().filter(|f| f.kind == kind).map(|f| f.rows).sum() };
-    let stored: u64 = manifest.spans.iter().map(|s| s.stored).sum();
-    let dead: u64 = manifest.spans.iter().map(|s| s.dead).sum();
-    let (rows, letters) = (rows(FileKind::Events), rows(FileKind::DeadLetters));
-    // What replaces files has the rows of others, which is judged with them.
-    if (stored, dead) != (rows, letters) && manifest.replaced.is_empty() {
-        let what = format!(
-            "epoch {} says {stored} stored and {dead} dead records, its files hold {rows} and {letters}",
-            manifest.epoch
-        );
-        wrong(Fault::Unbalanced, what);
-    }
-    for span in &manifest.spans {
-        let name = format!("{} / {}", span.source, span.partition);
-        let sum = span.stored + span.duplicates + span.dead + span.dropped;
-        if span.received != sum {
-            let what = format!(
-                "{name}: of {} records received in ({}, {}] {sum} are accounted for",
-                span.received, span.after, span.upto
-            );
-            wrong(Fault::Unbalanced, what);
-        }
-        let key = event::PartitionKey {
-            source: span.source.as_str().into(),
-            partition: span.partition.as_str().into(),
-        };
-        let Some(before) = link.positions.get(&key).map(|resume| resume.upto) else { continue };
-        if span.after > before {
-            wrong(Fault::Gap, format!("{name}: nothing is known of ({before}, {}]", span.after));
-        } else if span.after < before {
-            wrong(Fault::Overlap, format!("{name}: ({}, {before}] is there twice", span.after));
-        }
-    }
-    part::advance(&mut link.positions, &manifest.spans);
-    if let Some(listed) = &manifest.positions {
-        let listed = part::unlist(listed);
-        if !link.blind && listed != link.positions {
-            let what = format!("the manifest {path} lists other positions than its chain");
-            wrong(Fault::DamagedManifest, what);
-        }
-        (link.positions, link.blind) = (listed, false);
-    }
-    manifest.spans.iter().for_each(|span| report.span(span));
-}
-
-/// Rows that moved are as many as they were, of the same table and hour, and move once.
-fn check_replaced(
-    path: &str,
-    manifest: &Manifest,
-    is_blind: bool,
-    report: &mut Report,
-    files: &mut BTreeMap<String, Known>,
-) {
-    for replacement in &manifest.replaced {
-        let by = &manifest.files[replacement.by];
-        let (mut rows, mut whole) = (0, true);
-        for file in &replacement.files {
-            let Some(known) = take(path, file, State::Replaced, is_blind, report, files) else {
-                whole = false;
-                continue;
-            };
-            rows += known.file.rows;
-            let old = &known.file;
-            let place = (&old.table, old.kind, &old.dt, old.hr);
-            if place != (&by.table, by.kind, &by.dt, by.hr) {
-                report.file_problem(Fault::Unbalanced, by, "has rows of another table or hour");
-            }
-        }
-        if whole && rows != by.rows {
-            let what = format!("replaces files of {rows} rows");
-            report.file_problem(Fault::Unbalanced, by, &what);
-        }
-    }
-    for removed in &manifest.removed {
-        take(path, &removed.path, State::Removed(removed.why), is_blind, report, files);
-    }
-}
-
-/// Takes a live file away; once.
-fn take<'a>(
-    manifest: &str,
-    file: &str,
-    state: State,
-    is_blind: bool,
-    report: &mut Report,
-    files: &'a mut BTreeMap<String, Known>,
-) -> Option<&'a Known> {
-    let known = files.get_mut(file).filter(|known| known.state == State::Live);
-    match known {
-        Some(known) => {
-            known.state = state;
-            Some(known)
-        }
-        None => {
-            // It may be of an epoch whose manifest cannot be read, which is said already.
-            if !is_blind {
-                let what = format!("the manifest {manifest} takes away {file}, which is not there");
-                report.problem(Fault::Overlap, manifest, what);
-            }
-            None
-        }
-    }
-}
-
-fn add_files(
-    lane: &str,
-    manifest: Manifest,
-    report: &mut Report,
-    files: &mut BTreeMap<String, Known>,
-) {
-    let Manifest { files: listed, schemas, epoch, replaced, .. } = manifest;
-    for (n, file) in listed.into_iter().enumerate() {
-        let digest = replaced.iter().find(|r| r.by == n).map(|r| r.rows);
-        let keyed = schemas[file.schema].iter().any(|c| c.name == "dedup_key");
-        report.file(&file);
-        let path = file.path.clone();
-        let lane = lane.to_owned();
-        let known = Known { lane, epoch, file, keyed, state: State::Live, digest };
-        if let Some(twice) = files.insert(path, known) {
-            report.file_problem(Fault::Overlap, &twice.file, "is in two epochs");
-        }
-    }
+fn unlisted(at: &LakeStore, error: object_store::Error) -> Error {
+    Error::caused(Kind::Store, format!("the lake {} cannot be listed", at.url), error)
 }
 
 /// Judges what lies among the data and is in no manifest.
-fn strays(mut paths: Vec<String>, lanes: &BTreeMap<String, LaneState>, report: &mut Report) {
+fn strays(mut paths: Vec<String>, lanes: &BTreeMap<String, Lane>, report: &mut Report) {
     paths.retain(|path| !path.starts_with('_'));
     paths.sort_unstable();
     for path in paths {

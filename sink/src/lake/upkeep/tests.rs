@@ -3,7 +3,7 @@ use std::path::Path as FsPath;
 use object_store::ObjectStoreExt;
 
 use super::super::lake::tests::{filled, options, part, uid};
-use super::super::verify::{Report, verify};
+use super::super::verify::{Report, Scope, verify};
 use super::super::{Fault, Lake, LakeOptions, checkpoint};
 use super::*;
 
@@ -18,7 +18,7 @@ async fn compact(folder: &FsPath) -> Compacted {
 }
 
 async fn report(folder: &FsPath, deep: bool) -> Report {
-    verify(&LakeStore::open(&options(folder)).unwrap(), deep).await.unwrap()
+    verify(&LakeStore::open(&options(folder)).unwrap(), Scope::full(deep)).await.unwrap()
 }
 
 async fn snapshot(folder: &FsPath) -> Snapshot {

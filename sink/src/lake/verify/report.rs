@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::super::manifest::{DataFile, SpanEntry, Why};
 
@@ -30,6 +30,8 @@ pub enum Fault {
     StrayFile,
     /// The same event twice in one epoch.
     RepeatedEvent,
+    /// Readers that begin with the checkpoint see another lake than the chains say.
+    WrongCheckpoint,
 }
 
 /// One thing that is wrong.
@@ -93,7 +95,7 @@ impl fmt::Display for Held {
 }
 
 /// What became of the records received.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     pub received: u64,
     pub stored: u64,
@@ -102,8 +104,18 @@ pub struct Totals {
     pub dropped: u64,
 }
 
+impl Totals {
+    fn add(&mut self, other: Self) {
+        self.received += other.received;
+        self.stored += other.stored;
+        self.duplicates += other.duplicates;
+        self.dead += other.dead;
+        self.dropped += other.dropped;
+    }
+}
+
 /// One source partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartitionTotals {
     pub source: String,
     pub partition: String,
@@ -114,14 +126,34 @@ pub struct PartitionTotals {
     pub totals: Totals,
 }
 
+/// A proof of before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// Of all lanes.
+    pub epochs: u64,
+    /// RFC 3339
+    pub at: String,
+    /// Every byte up to there had been read.
+    pub deep: bool,
+}
+
 /// The result of `lake verify`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     pub lake: String,
     pub ok: bool,
-    /// Every byte was read.
+    /// Every byte was read: of all files, or of those that came since.
     pub deep: bool,
+    /// The proof that this one goes on from. The sums are of both; without it the chains were followed from
+    /// their beginning.
+    pub since: Option<Verified>,
+    /// The next proof can go on from here.
+    pub recorded: bool,
+    /// Epochs of the checkpoint that was compared with the chains, if there is one.
+    pub checkpoint: Option<u64>,
     pub epochs: u64,
+    /// Those of them whose manifest was read.
+    pub epochs_read: u64,
     pub files: u64,
     /// Of all tables, also alerts.
     pub rows: u64,
@@ -154,7 +186,11 @@ impl Report {
             lake: lake.into(),
             ok: false,
             deep,
+            since: None,
+            recorded: false,
+            checkpoint: None,
             epochs: 0,
+            epochs_read: 0,
             files: 0,
             rows: 0,
             bytes: 0,
@@ -206,6 +242,11 @@ impl Report {
         }
     }
 
+    /// Whether a problem of this path is listed.
+    pub(super) fn names(&self, path: &str) -> bool {
+        self.problems.iter().any(|problem| problem.path == path)
+    }
+
     pub(super) fn note(&mut self, what: String) {
         if self.notes.len() < LISTED_MAX {
             self.notes.push(what);
@@ -250,13 +291,26 @@ impl Report {
             totals: Totals::default(),
         });
         entry.upto = entry.upto.max(span.upto);
-        for totals in [&mut entry.totals, &mut self.totals] {
-            totals.received += span.received;
-            totals.stored += span.stored;
-            totals.duplicates += span.duplicates;
-            totals.dead += span.dead;
-            totals.dropped += span.dropped;
+        let SpanEntry { received, stored, duplicates, dead, dropped, .. } = *span;
+        let of_span = Totals { received, stored, duplicates, dead, dropped };
+        entry.totals.add(of_span);
+        self.totals.add(of_span);
+    }
+
+    /// The sums of a proof that this one goes on from.
+    pub(super) fn begin(&mut self, partitions: &[PartitionTotals], since: Verified) {
+        for before in partitions {
+            self.totals.add(before.totals);
+            let key = (before.source.clone(), before.partition.clone());
+            self.by_key.insert(key, before.clone());
         }
+        self.epochs = since.epochs;
+        self.since = Some(since);
+    }
+
+    /// Of all partitions, also those that never gave a record; before [`Report::close`].
+    pub(super) fn partition_totals(&self) -> Vec<PartitionTotals> {
+        self.by_key.values().cloned().collect()
     }
 
     pub(super) fn close(&mut self) {
@@ -276,10 +330,16 @@ impl fmt::Display for Report {
                 f,
                 "The lake {} is whole: {received} records received = {stored} stored + {duplicates} \
                  duplicates + {dead} dead + {dropped} dropped by policy, from {} source partitions \
-                 without gap or overlap, in {} epochs and {} files ({} bytes){}{}; {}.",
+                 without gap or overlap, in {} epochs{} and {} files ({} bytes){}{}; {}.",
                 self.lake,
                 self.partitions.len(),
                 self.epochs,
+                match &self.since {
+                    None => String::new(),
+                    Some(Verified { epochs, at, .. }) => {
+                        format!(", of which {epochs} were proved at {at} (--full proves all anew),")
+                    }
+                },
                 self.files,
                 self.bytes,
                 match self.removed_rows {
@@ -290,10 +350,10 @@ impl fmt::Display for Report {
                     0 => String::new(),
                     rows => format!(", {rows} rows of them known to be lost"),
                 },
-                if self.deep {
-                    "every byte was read"
-                } else {
-                    "contents were not read (--deep does)"
+                match (self.deep, &self.since) {
+                    (true, None) => "every byte was read",
+                    (true, Some(_)) => "every byte since then was read",
+                    (false, _) => "contents were not read (--deep does)",
                 }
             )?;
         } else {

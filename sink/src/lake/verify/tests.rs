@@ -1,13 +1,16 @@
+mod since;
+
 use std::fs;
 use std::path::{Path as FsPath, PathBuf};
 
 use super::super::Lake;
 use super::super::lake::tests::{filled, options, part};
+use super::super::manifest::Manifest;
 use super::super::upkeep::{CompactionOptions, Upkeep, collect};
 use super::*;
 
 async fn report(folder: &FsPath, deep: bool) -> Report {
-    verify(&LakeStore::open(&options(folder)).unwrap(), deep).await.unwrap()
+    verify(&LakeStore::open(&options(folder)).unwrap(), Scope::full(deep)).await.unwrap()
 }
 
 /// The files of a table, or the manifests, sorted.
