@@ -118,8 +118,7 @@ impl Life {
 
     /// SIGTERM: a final epoch and an exit.
     pub fn stop(mut self) -> ExitStatus {
-        let id = self.0.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
         self.0.wait().unwrap()
     }
 }

@@ -11,6 +11,7 @@
 //! - `demo`: the attacks of a generated day are found;
 //! - `lake`: a lake is compacted and collected, and holds the same rows all the time;
 //! - `history`: rules over the past;
+//! - `members`: processes that share a topic and a lake;
 //! - `memory`: how much the program takes while records are huge;
 //! - `operate`: health, reload, destinations that are down, a full disk, redaction, redrive, stop;
 //! - `poll`: vendors that are asked, killed programs, connectors;
@@ -43,6 +44,7 @@ mod ingest_query;
 mod kinesis;
 mod lake;
 mod lives;
+mod members;
 mod memory;
 mod operate;
 mod poll;

@@ -13,8 +13,9 @@ fn keeps_a_lake(options: &str) {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     let config = format!(
-        "lake:\n  epoch_ms_max: 300\n{options}rules: {{builtin: false}}\nsources:\n  trail:\n    \
+        "lake:\n  epoch_ms_max: 300\n{options}state_dir: {}\nrules: {{builtin: false}}\nsources:\n  trail:\n    \
          log_type: aws.cloudtrail\n    file:\n      paths: [\"{}/*.ndjson\"]\n      read: once\n",
+        dir.join("state").display(),
         dir.display()
     );
     std::fs::write(dir.join("mantissa.yaml"), config).unwrap();

@@ -15,6 +15,11 @@
 //! upto`) when only the state moved. Sources whose other side has no positions count records.
 //! Sources that cannot replay write ahead first (see [`crate::wal`]) or are documented as lossy.
 //!
+//! # What several processes share
+//! A source whose other side deals partitions out to several processes (a consumer group) asks by
+//! [`SourceContext::claims`] for those that it is given, before it reads them. What it is told is where they go on: not
+//! [`SourceContext::resume`], which knows only of this process.
+//!
 //! # How it ends
 //! - A finite source returns `Ok` once everything is emitted. Its emitter is gone by then.
 //! - When [`Shutdown`] is requested a source stops taking in, sends what it holds, drops its
@@ -34,6 +39,7 @@ use event::Span;
 use tokio::sync::watch;
 
 use crate::board::Board;
+use crate::claims::Claims;
 use crate::emitter::Emitter;
 use crate::error::SourceError;
 use crate::finished::FinishedReceiver;
@@ -84,6 +90,8 @@ pub struct SourceContext {
     pub standing: Standing,
     /// Where sources of processes that write one lake tell each other who reads what. `None`: this one is alone.
     pub board: Option<Arc<dyn Board>>,
+    /// Where a source asks that other processes of the lake may share the partitions of.
+    pub claims: Claims,
 }
 
 /// What a source did, for people.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use event::Batch;
 use parking_lot::Mutex;
 
+use crate::claims::claims;
 use crate::emitter::emitter;
 use crate::error::SourceError;
 use crate::finished::finished;
@@ -60,6 +61,7 @@ impl Lake {
         let (done, back) = finished();
         let (stop, signal) = shutdown();
         let standing = Standing::default();
+        let (claims, mut claimed) = claims();
         let context = SourceContext {
             name: "test".into(),
             emitter: sender,
@@ -68,7 +70,15 @@ impl Lake {
             shutdown: signal,
             standing: standing.clone(),
             board: None,
+            claims,
         };
+        let of_claims = self.clone();
+        tokio::spawn(async move {
+            while let Some(claim) = claimed.recv().await {
+                // This process is the only one.
+                let _ = claim.answer.send(of_claims.resume.lock().clone());
+            }
+        });
         let lake = self.clone();
         let pipeline = tokio::spawn(async move {
             let mut ledgers: HashMap<Arc<str>, Ledger> = HashMap::new();

@@ -18,7 +18,9 @@ use arc_swap::ArcSwap;
 use console::Health;
 use event::time::HOUR_NS;
 use event::{Alert, Secret};
-use ingest::{Board, Emitter, FinishedSender, Resume, Source, SourceContext, Standing, Summary};
+use ingest::{
+    Board, Claims, Emitter, FinishedSender, Resume, Source, SourceContext, Standing, Summary,
+};
 use normalize::redact::{RedactOptions, Redactor};
 use sink::dispatch::Dispatcher;
 use sink::lake::{Lake, Positions, Window};
@@ -89,15 +91,7 @@ pub async fn run_with(
     let standings: Standings =
         sources.keys().map(|name| (name.as_str().into(), Standing::default())).collect();
     if plan.tells_health {
-        let is_finite = sources.values().all(|source| source.is_finite());
-        let blind_after = Duration::from_secs(plan.rules_config.blind_after_s);
-        let source = HealthSource::new(Arc::clone(&sight), blind_after, is_finite);
-        let collection =
-            (!is_finite).then(|| CollectionSource::new(watched(&plan, &sources, &standings)));
-        sources.insert(own::NAME.to_owned(), Box::new(source));
-        if let Some(collection) = collection {
-            sources.insert(collection::NAME.to_owned(), Box::new(collection));
-        }
+        tell_health(&plan, &sight, &standings, &mut sources);
     }
     let board = LakeBoard::of(&lake, &plan.lake);
     let states = take_requests(&plan, &lake, &window, &recovered.positions, &mut sources)?;
@@ -112,14 +106,16 @@ pub async fn run_with(
     let workers = Workers::start(plan.workers, &shared)?;
     expect_sources(&plan, &shared);
     let (emitter, intake) = ingest::emitter(INTAKE_BATCHES_MAX, INTAKE_BYTES_MAX);
+    let (ask, claims) = ingest::claims();
     let (sources, finished) =
-        start_sources(sources, emitter, &recovered.positions, &control, &standings, &board);
+        start_sources(sources, (emitter, ask), &recovered.positions, &control, &standings, &board);
     let (tally, _) = watch::channel(Tally::default());
     let (trouble, troubled) = watch::channel(None);
     let epochs = Epochs {
         lake,
         epoch_max: Duration::from_millis(plan.lake.epoch_ms_max),
         epoch_bytes_max: epoch_bytes_max(&plan),
+        claims,
         finished,
         states,
         tally: tally.clone(),
@@ -142,6 +138,23 @@ pub async fn run_with(
     let (tally, sources) = (tally?, sources?);
     let read_before = sources.values().flat_map(|s| s.read_before_names.clone()).collect();
     Ok(Outcome { tally, sources, read_before })
+}
+
+/// Adds the program's own sources.
+fn tell_health(
+    plan: &Plan,
+    sight: &Arc<Sight>,
+    standings: &Standings,
+    sources: &mut BTreeMap<String, Box<dyn Source>>,
+) {
+    let is_finite = sources.values().all(|source| source.is_finite());
+    let blind_after = Duration::from_secs(plan.rules_config.blind_after_s);
+    let source = HealthSource::new(Arc::clone(sight), blind_after, is_finite);
+    let collection = (!is_finite).then(|| CollectionSource::new(watched(plan, sources, standings)));
+    sources.insert(own::NAME.to_owned(), Box::new(source));
+    if let Some(collection) = collection {
+        sources.insert(collection::NAME.to_owned(), Box::new(collection));
+    }
 }
 
 /// Where somebody may ask for the past of a source: who takes that, and where the live collections stand.
@@ -332,7 +345,7 @@ type Running = JoinSet<(String, anyhow::Result<Summary>)>;
 
 fn start_sources(
     sources: BTreeMap<String, Box<dyn Source>>,
-    emitter: Emitter,
+    (emitter, claims): (Emitter, Claims),
     positions: &Positions,
     control: &Control,
     standings: &Standings,
@@ -352,6 +365,7 @@ fn start_sources(
             shutdown: control.shutdown.clone(),
             standing: standings.get(&name).cloned().unwrap_or_default(),
             board: Some(board.clone()),
+            claims: claims.clone(),
         };
         running.spawn(run_source(name, source, context, control.sources.clone()));
     }

@@ -181,6 +181,8 @@ impl Lake {
             state: None,
             replaced: Vec::new(),
             removed: Vec::new(),
+            claimed: Vec::new(),
+            taken: Vec::new(),
         };
         let (bytes, hash) = manifest.encode();
         self.previous = Some(hash);

@@ -3,7 +3,8 @@
 //! A partition is given back when everything that was handed over of it is in the lake and the group
 //! has its offset, so that the next member begins there: between members that go orderly nothing is
 //! read twice. The group waits for that, for at most [`LEAVE_MAX`]. A member that the group has taken
-//! for dead has lost its partitions already; then what is under way may be read twice, by two lakes.
+//! for dead has lost its partitions already. What it has under way is stored by it or by the next member, never by both,
+//! when they write one lake: the next member claims the partition there before it reads. Of two lakes each may have it.
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use super::ask::{self, ASK};
 use super::context::{Change, Place, give, give_back, name};
 use super::part::Part;
 use super::work::Work;
+use crate::error::SourceError;
 
 /// How long the group waits for what is under way. An epoch takes half a minute, unless configured.
 const LEAVE_MAX: Duration = Duration::from_secs(90);
@@ -27,7 +29,7 @@ pub(super) struct Leaving {
 }
 
 impl Work {
-    pub fn follow_changes(&mut self) {
+    pub fn follow_changes(&mut self) -> Result<(), SourceError> {
         while self.leaving.is_none() {
             let mut changes = self.consumer.context().changes.lock();
             if changes.is_empty() {
@@ -37,16 +39,18 @@ impl Work {
             drop(changes);
             match change {
                 Change::Assign(places) => {
-                    let list = self.take_up(&places);
+                    let list = self.take_up(&places)?;
                     give(&self.consumer, &list);
                 }
                 Change::Revoke(places) => self.begin_to_leave(places),
             }
         }
+        Ok(())
     }
 
     /// Takes partitions up where they are to be read on; those that cannot be are left out.
-    pub fn take_up(&mut self, places: &[Place]) -> TopicPartitionList {
+    pub fn take_up(&mut self, places: &[Place]) -> Result<TopicPartitionList, SourceError> {
+        self.claim(places)?;
         let mut list = TopicPartitionList::new();
         for place in places {
             let next = self.position(place);
@@ -67,7 +71,38 @@ impl Work {
                 self.assign(place, next);
             }
         }
-        list
+        Ok(list)
+    }
+
+    /// Learns where other members of the group have stored up to that write the same lake, once they cannot go on.
+    fn claim(&mut self, places: &[Place]) -> Result<(), SourceError> {
+        let keys: Vec<_> = places.iter().map(|place| self.key(place)).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let claims = self.claims.clone();
+        let claiming = async move { claims.claim(keys).await };
+        let claimed = self.wait_paused(Box::pin(claiming));
+        let claimed = claimed.map_err(|_| SourceError::closed(&self.name))?;
+        for (place, resume) in places.iter().filter_map(|place| {
+            let partition = self.options.partition(place);
+            Some((place, claimed.get(&*partition).filter(|resume| resume.upto > 0)?))
+        }) {
+            let next = self.next.entry(self.options.partition(place)).or_default();
+            *next = resume.upto.max(*next);
+            let key = self.key(place);
+            let part = self.parts.get_mut(&place.0).and_then(|parts| parts.get_mut(&place.1));
+            if let Some(part) = part.filter(|part| part.ledger.emitted() < resume.upto) {
+                // Others have read on since it was here.
+                *part = Part::new(key, Some(resume.upto));
+            }
+        }
+        Ok(())
+    }
+
+    fn key(&self, place: &Place) -> PartitionKey {
+        let partition = self.options.partition(place).into();
+        PartitionKey { source: self.name.clone(), partition }
     }
 
     /// The lake's position wins over the group's offset. But a partition that was away from here has
@@ -93,7 +128,7 @@ impl Work {
     fn assign(&mut self, place: &Place, next: Option<u64>) {
         let partition = self.options.partition(place);
         tracing::info!(partition, next, "taken");
-        let key = PartitionKey { source: self.name.clone(), partition: partition.into() };
+        let key = self.key(place);
         let waited = self.waited;
         let parts = self.parts.entry(place.0.clone()).or_default();
         let part = parts.entry(place.1).or_insert_with(|| Part::new(key, next));

@@ -1,9 +1,9 @@
 //! Kafka and what speaks its protocol: a consumer group whose positions live in the lake.
 //!
 //! A topic partition is a partition here, `audit-0`; its position is the offset after the last message
-//! handed over. The lake's position wins over the group's committed offset, which follows after the
-//! spans are finished: it shows the lag, and is where another member of the group takes a partition
-//! over. A partition whose position the broker no longer has is halted with an error: jumping over the
+//! handed over. The lake's position, that of all processes which write it, wins over the group's committed offset,
+//! which follows after the spans are finished: it shows the lag, and is where a member of the group that writes another
+//! lake takes a partition over. A partition whose position the broker no longer has is halted with an error: jumping over the
 //! hole would hide a loss. A person lets it begin anew, as another generation. The ends that a broker tells are never trusted alone, see `ask` and `part`.
 //!
 //! A broker that is away is waited for, for ever. When the pipeline is full, partitions are paused

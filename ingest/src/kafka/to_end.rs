@@ -22,7 +22,7 @@ impl Work {
             ends.extend(found);
         }
         let places: Vec<Place> = ends.iter().map(|(place, _)| place.clone()).collect();
-        let list = self.take_up(&places);
+        let list = self.take_up(&places)?;
         self.consumer.assign(&list).map_err(|e| self.refused(e))?;
         for ((topic, number), end) in ends {
             if let Some(part) = self.part(&topic, number) {

@@ -19,6 +19,7 @@ use super::context::{Context, Place, name};
 use super::group::Leaving;
 use super::part::Part;
 use crate::assembler::{LINGER, now};
+use crate::claims::Claims;
 use crate::emitter::Emitter;
 use crate::error::{ErrorKind, SourceError};
 use crate::finished::FinishedReceiver;
@@ -49,6 +50,7 @@ pub(super) struct Work {
     /// When it was last looked whether the end is reached.
     pub looked: Instant,
     finished: Option<FinishedReceiver>,
+    pub claims: Claims,
     emitter: Option<Emitter>,
     pub shutdown: Shutdown,
     runtime: Handle,
@@ -98,6 +100,7 @@ impl Work {
             waited: Duration::ZERO,
             looked: Instant::now(),
             finished: Some(context.finished),
+            claims: context.claims,
             emitter: Some(context.emitter),
             shutdown: context.shutdown,
             runtime,
@@ -115,7 +118,7 @@ impl Work {
             if let Some(message) = self.judge(polled)? {
                 self.take(&message);
             }
-            self.follow_changes();
+            self.follow_changes()?;
             self.send_due(false)?;
             let spans = self.finished.as_mut().and_then(FinishedReceiver::try_recv);
             if let Some(spans) = spans {
@@ -275,7 +278,7 @@ impl Work {
 
     /// Waits for room with the partitions paused, polling so that the group sees life. What the group
     /// wants meanwhile is answered afterwards.
-    fn wait_paused<T>(&mut self, mut sending: Pin<Box<dyn Future<Output = T>>>) -> T {
+    pub fn wait_paused<T>(&mut self, mut sending: Pin<Box<dyn Future<Output = T>>>) -> T {
         let runtime = self.runtime.clone();
         let mut wait =
             |time| runtime.block_on(async { tokio::time::timeout(time, &mut sending).await });

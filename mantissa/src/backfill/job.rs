@@ -110,7 +110,10 @@ impl Job {
         // Live collection is what coverage goes by.
         let standing = ingest::Standing::default();
         let board = None;
-        let context = SourceContext { name, emitter, finished, resume, shutdown, standing, board };
+        // Nobody else fills the same in.
+        let (claims, _) = ingest::claims();
+        let context =
+            SourceContext { name, emitter, finished, resume, shutdown, standing, board, claims };
         let Some(source) = self.source.take() else { return Stopped::Early };
         let reading = source.run(context);
         let (relay, out) = (&mut self.relay, &self.emitter);

@@ -6,9 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use ingest::{EmitterReceiver, Envelope, FinishedSender, Permit, Shutdown};
-use sink::lake::{Committed, Kind, Lake, Part, StateChange};
-use tokio::sync::watch;
+use ingest::{
+    Claim, ClaimReceiver, Claimed, EmitterReceiver, Envelope, FinishedSender, Permit, Shutdown,
+};
+use sink::lake::{Committed, Kind, Lake, Part, Resume, StateChange};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::worker::is_past;
@@ -22,6 +24,8 @@ pub struct Epochs {
     pub epoch_max: Duration,
     /// An epoch is cut when its rows take about this much memory.
     pub epoch_bytes_max: usize,
+    /// Where sources ask for partitions that other processes may have.
+    pub claims: ClaimReceiver,
     /// By source name: where finished spans go.
     pub finished: HashMap<Arc<str>, FinishedSender>,
     /// Where the sources that others look at stand.
@@ -34,7 +38,14 @@ pub struct Epochs {
     pub shutdown: Shutdown,
 }
 
-type Commit = JoinHandle<anyhow::Result<(Lake, Committed)>>;
+type Work = JoinHandle<anyhow::Result<(Lake, Done)>>;
+
+/// What the lake was busy with.
+enum Done {
+    Committed(Committed),
+    /// Where the partitions go on, for who asked.
+    Claimed(oneshot::Sender<Claimed>, Claimed),
+}
 
 /// Runs until intake is closed (all sources have ended) and everything is committed. Returns the
 /// tally. After `deadline` has been set, gives up at that moment: what is not committed is not
@@ -51,12 +62,14 @@ pub async fn drive(
     let run = async {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut open = Open::new(epochs);
+        let (mut open, mut claims) = Open::new(epochs);
         loop {
             let (due, full) = (open.due(shared), open.is_full(shared));
+            let is_free = open.lake.is_some();
             tokio::select! {
                 biased;
-                done = open.committed() => open.finish(done?, shared)?,
+                done = open.done() => open.finish(done?, shared)?,
+                Some(claim) = claims.recv(), if is_free => open.claim(claim),
                 () = due => open.go_on(&mut workers, shared).await?,
                 _ = second.tick() => open.tick(shared).await?,
                 envelope = intake.recv(), if !full => match envelope {
@@ -121,7 +134,7 @@ async fn passed(deadline: &mut watch::Receiver<Option<Instant>>) {
 struct Open {
     /// `None` while a commit has it.
     lake: Option<Lake>,
-    commit: Option<Commit>,
+    work: Option<Work>,
     pending: Tally,
     began: Option<Instant>,
     huge: Huge,
@@ -138,17 +151,18 @@ struct Settings {
 }
 
 impl Open {
-    fn new(epochs: Epochs) -> Self {
+    fn new(epochs: Epochs) -> (Self, ClaimReceiver) {
         let Epochs { lake, epoch_max, epoch_bytes_max, finished, states, tally, trouble, .. } =
             epochs;
-        Self {
+        let open = Self {
             lake: Some(lake),
-            commit: None,
+            work: None,
             pending: Tally::default(),
             began: None,
             huge: Huge::None,
             epochs: Settings { epoch_max, epoch_bytes_max, finished, states, tally, trouble },
-        }
+        };
+        (open, epochs.claims)
     }
 
     /// Intake waits: the next epoch is full while the one before is still being committed, or a huge batch
@@ -156,12 +170,12 @@ impl Open {
     fn is_full(&self, shared: &Shared) -> bool {
         let buffered = shared.buffered_bytes.load(Ordering::Relaxed);
         !matches!(self.huge, Huge::None)
-            || (self.commit.is_some() && buffered >= self.epochs.epoch_bytes_max)
+            || (self.work.is_some() && buffered >= self.epochs.epoch_bytes_max)
     }
 
-    /// Ready when there is something to do with the open epoch and no commit is in flight.
+    /// Ready when there is something to do with the open epoch and no work is in flight.
     fn due<'s>(&self, shared: &'s Shared) -> impl Future<Output = ()> + use<'s> {
-        let is_free = self.commit.is_none();
+        let is_free = self.work.is_none();
         let is_huge = !matches!(self.huge, Huge::None);
         let began = self.began.filter(|_| is_free);
         let (epoch_max, bytes_max) = (self.epochs.epoch_max, self.epochs.epoch_bytes_max);
@@ -248,27 +262,40 @@ impl Open {
         };
         self.pending.add(&parts);
         let trouble = self.epochs.trouble.clone();
-        self.commit = Some(tokio::spawn(commit(lake, parts, state, trouble)));
+        self.work = Some(tokio::spawn(commit(lake, parts, state, trouble)));
         Ok(())
     }
 
-    /// The result of the commit in flight; never ready without one.
-    async fn committed(&mut self) -> anyhow::Result<(Lake, Committed)> {
-        match &mut self.commit {
-            Some(commit) => commit.await.context("the commit task panicked")?,
+    /// Asks the lake for partitions. To be called while it is free.
+    fn claim(&mut self, claim: Claim) {
+        let Some(lake) = self.lake.take() else {
+            unreachable!("asked only of a lake that is free")
+        };
+        self.work = Some(tokio::spawn(take_over(lake, claim, self.epochs.trouble.clone())));
+    }
+
+    /// The result of what the lake is busy with; never ready without that.
+    async fn done(&mut self) -> anyhow::Result<(Lake, Done)> {
+        match &mut self.work {
+            Some(work) => work.await.context("the task that writes the lake panicked")?,
             None => std::future::pending().await,
         }
     }
 
-    /// Acknowledges: every span of the epoch goes back to its source, by value.
-    fn finish(
-        &mut self,
-        (lake, committed): (Lake, Committed),
-        shared: &Shared,
-    ) -> anyhow::Result<()> {
-        shared.spare.give(committed.spent);
-        self.commit = None;
+    fn finish(&mut self, (lake, done): (Lake, Done), shared: &Shared) -> anyhow::Result<()> {
+        self.work = None;
         self.lake = Some(lake);
+        match done {
+            Done::Committed(committed) => self.acknowledge(committed, shared),
+            // A source that does not wait for it any more has ended.
+            Done::Claimed(answer, claimed) => drop(answer.send(claimed)),
+        }
+        Ok(())
+    }
+
+    /// Every span of the epoch goes back to its source, by value.
+    fn acknowledge(&mut self, committed: Committed, shared: &Shared) {
+        shared.spare.give(committed.spent);
         self.huge_is_done();
         self.pending.epochs += 1;
         self.pending.files += committed.files.len() as u64;
@@ -280,7 +307,6 @@ impl Open {
                 source.finish(span);
             }
         }
-        Ok(())
     }
 
     /// Nothing is on its way any more: intake goes on. What waits still waits.
@@ -297,13 +323,13 @@ impl Open {
         shared: &Arc<Shared>,
         ended: bool,
     ) -> anyhow::Result<()> {
-        if self.commit.is_some() {
-            let done = self.committed().await?;
+        if self.work.is_some() {
+            let done = self.done().await?;
             self.finish(done, shared)?;
         }
         self.cut(workers, shared, ended).await?;
-        if self.commit.is_some() {
-            let done = self.committed().await?;
+        if self.work.is_some() {
+            let done = self.done().await?;
             self.finish(done, shared)?;
         }
         Ok(())
@@ -317,25 +343,63 @@ async fn commit(
     parts: Vec<Part>,
     state: StateChange,
     trouble: watch::Sender<Option<String>>,
-) -> anyhow::Result<(Lake, Committed)> {
-    let mut pause = Duration::from_millis(200);
+) -> anyhow::Result<(Lake, Done)> {
+    let mut patience = Patience { pause: PAUSE, trouble };
     let mut attempt = lake.commit_with(parts, state).await;
     loop {
         match attempt {
             Ok(committed) => {
-                trouble.send_replace(None);
-                return Ok((lake, committed));
+                patience.trouble.send_replace(None);
+                return Ok((lake, Done::Committed(committed)));
             }
-            Err(e) if e.kind() != Kind::Store => return Err(e.into()),
-            Err(e) => {
-                metrics::counter!("mantissa_commit_failures_total").increment(1);
-                let text = report::chain(&e);
-                tracing::error!("the epoch cannot be committed, trying again: {text}");
-                trouble.send_replace(Some(text));
-            }
+            Err(e) => patience.wait(e).await?,
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(30));
         attempt = lake.retry().await;
+    }
+}
+
+/// Makes partitions this process's, trying again for as long as it takes.
+async fn take_over(
+    mut lake: Lake,
+    claim: Claim,
+    trouble: watch::Sender<Option<String>>,
+) -> anyhow::Result<(Lake, Done)> {
+    let mut patience = Patience { pause: PAUSE, trouble };
+    loop {
+        match lake.claim(&claim.keys).await {
+            Ok(positions) => {
+                patience.trouble.send_replace(None);
+                let resume = |at: Resume| ingest::Resume { upto: at.upto, state: at.state };
+                let claimed = positions.into_iter().map(|(key, at)| (key.partition, resume(at)));
+                return Ok((lake, Done::Claimed(claim.answer, claimed.collect())));
+            }
+            Err(e) => patience.wait(e).await?,
+        }
+    }
+}
+
+/// The first pause after a failure; each is twice the one before.
+const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// With a store that does not do what it should.
+struct Patience {
+    pause: Duration,
+    trouble: watch::Sender<Option<String>>,
+}
+
+impl Patience {
+    /// Tells everybody and waits; an error that does not pass is given back.
+    async fn wait(&mut self, error: sink::lake::Error) -> anyhow::Result<()> {
+        if error.kind() != Kind::Store {
+            return Err(error.into());
+        }
+        metrics::counter!("mantissa_commit_failures_total").increment(1);
+        let text = report::chain(&error);
+        tracing::error!("the lake cannot be written, trying again: {text}");
+        self.trouble.send_replace(Some(text));
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        Ok(())
     }
 }

@@ -20,10 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use super::encode::Encoded;
 use super::error::{Error, Kind};
+use super::hold::{Partition, Taken};
 use super::layout;
 use super::manifest::{
     Checksum, ColumnSpec, Manifest, Removed, Replacement, SpanEntry, StateFile, VERSION,
-    VERSION_REPLACING,
+    VERSION_MOVING, VERSION_REPLACING,
 };
 use super::part::{self, Positions};
 use super::protocol::{ATTEMPTS_MAX, Answer, Failure, Request, Step, pause};
@@ -79,6 +80,8 @@ pub(super) struct Contents {
     pub state: StateChange,
     pub replaced: Vec<Replacement>,
     pub removed: Vec<Removed>,
+    pub claimed: Vec<Partition>,
+    pub taken: Vec<Taken>,
 }
 
 /// What an epoch does to the lane's state.
@@ -119,13 +122,9 @@ impl Lane {
         };
         let superseded = self.state.as_ref().filter(|old| Some(*old) != state.as_ref());
         let superseded = superseded.map(|old| old.path.clone());
-        let positions = Manifest::carries_positions(epoch).then(|| {
-            let mut positions = self.positions.clone();
-            part::advance(&mut positions, &contents.spans);
-            part::list(&positions)
-        });
         let takes_away = !contents.replaced.is_empty() || !contents.removed.is_empty();
-        let manifest = Manifest {
+        let moves = !contents.claimed.is_empty() || !contents.taken.is_empty();
+        let mut manifest = Manifest {
             version: if takes_away { VERSION_REPLACING } else { VERSION },
             lane: self.lane.clone(),
             epoch,
@@ -138,11 +137,21 @@ impl Lane {
             schemas,
             alert_ids: contents.alert_ids,
             redriven: contents.redriven,
-            positions,
+            positions: None,
             state,
             replaced: contents.replaced,
             removed: contents.removed,
+            claimed: contents.claimed,
+            taken: contents.taken,
         };
+        if Manifest::carries_positions(epoch) {
+            let mut positions = self.positions.clone();
+            part::follow(&mut positions, &manifest);
+            manifest.positions = Some(part::list(&positions));
+        }
+        if moves || manifest.positions.iter().flatten().any(|position| !position.hold.is_own()) {
+            manifest.version = VERSION_MOVING;
+        }
         let (bytes, hash) = manifest.encode();
         Sealed { manifest, bytes: bytes.into(), hash, files: payload, superseded }
     }
@@ -154,7 +163,7 @@ impl Lane {
         if !(planted!(StateOfAnotherEpoch) && self.state.is_some()) {
             self.state = manifest.state.clone();
         }
-        part::advance(&mut self.positions, &manifest.spans);
+        part::follow(&mut self.positions, manifest);
     }
 }
 

@@ -11,13 +11,14 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
+use super::claim;
 use super::commit::{Commit, Contents, Lane, StateChange};
 use super::dedup::Window;
 use super::encode::{self, Encoded};
 use super::error::{Error, Kind};
 use super::layout;
 use super::manifest::{Checksum, DataFile, StateFile};
-use super::part::{self, Part, Positions};
+use super::part::{self, Merged, Part, Positions};
 use super::plan::{self, Namer};
 use super::protocol::{Answer, Request, Step};
 use super::recovery::{Recovery, Swept};
@@ -30,9 +31,11 @@ const REQUESTS_MAX: usize = 16;
 /// One lane of a lake, opened for writing.
 #[derive(Debug)]
 pub struct Lake {
-    store: LakeStore,
-    lane: Lane,
-    pending: Option<Pending>,
+    pub(super) store: LakeStore,
+    pub(super) lane: Lane,
+    pub(super) pending: Option<Pending>,
+    /// Where claimed partitions go on; see [`Lake::claim`].
+    pub(super) claimed: Option<Positions>,
     encoders: Arc<rayon::ThreadPool>,
     /// Held while the lake is open; see [`LakeStore`].
     _lock: Option<File>,
@@ -40,11 +43,14 @@ pub struct Lake {
 
 /// An epoch that is decided but not known to be in the lake.
 #[derive(Debug)]
-struct Pending {
-    commit: Box<Commit>,
-    spans: Vec<Span>,
-    alert_ids: Vec<AlertId>,
-    spent: Vec<Rows>,
+pub(super) struct Pending {
+    pub(super) commit: Box<Commit>,
+    pub(super) spans: Vec<Span>,
+    pub(super) alert_ids: Vec<AlertId>,
+    /// What it is made of, where its number may be taken by another lane that takes a partition over. Else
+    /// only the rows are kept, for their buffers.
+    pub(super) again: Option<Contents>,
+    pub(super) merged: Merged,
 }
 
 /// What a process needs to go on where the one before it stopped.
@@ -107,6 +113,14 @@ impl Lake {
         }
         let store = LakeStore::create(options)?;
         let lock = if lock { store.lock(&options.lane)? } else { None };
+        Self::open_at(store, lock, options).await
+    }
+
+    pub(super) async fn open_at(
+        store: LakeStore,
+        lock: Option<File>,
+        options: &LakeOptions,
+    ) -> Result<(Self, Recovered), Error> {
         let (lane, swept) = recover(&store, &options.lane).await?;
         let window = window::load(&store, &lane.lane, lane.head, options, now_us()).await?;
         let state = match &lane.state {
@@ -126,7 +140,9 @@ impl Lake {
             swept: files,
             took_over,
         };
-        Ok((Self { store, lane, pending: None, encoders: encoders()?, _lock: lock }, recovered))
+        let (pending, claimed) = (None, None);
+        let lake = Self { store, lane, pending, claimed, encoders: encoders()?, _lock: lock };
+        Ok((lake, recovered))
     }
 
     /// The epoch that the next commit writes.
@@ -182,7 +198,10 @@ impl Lake {
             parts.iter().flat_map(|p| &p.alerts).map(|a| a.alert_id).collect();
         alert_ids.sort_unstable();
         alert_ids.dedup();
-        let merged = part::merge(parts, &self.lane.positions)?;
+        let merged = match &self.claimed {
+            Some(claimed) => part::merge(parts, &claim::with(&self.lane.positions, claimed))?,
+            None => part::merge(parts, &self.lane.positions)?,
+        };
         let contents = Contents {
             spans: merged.spans.clone(),
             alert_ids: alert_ids.iter().map(|a| a.0).collect(),
@@ -190,13 +209,29 @@ impl Lake {
             state,
             ..Contents::default()
         };
+        self.begin(contents, merged, spans, alert_ids).await?;
+        self.retry().await
+    }
+
+    /// Decides the next epoch.
+    pub(super) async fn begin(
+        &mut self,
+        contents: Contents,
+        merged: Merged,
+        spans: Vec<Span>,
+        alert_ids: Vec<AlertId>,
+    ) -> Result<(), Error> {
         let namer = Namer::new(&self.lane.lane, self.next_epoch(), &self.lane.writer);
         let now = now_us();
-        let encoders = Arc::clone(&self.encoders);
-        let (encoded, spent) = encode_all(encoders, merged, namer, now).await?;
+        let (encoded, mut merged) =
+            encode_all(Arc::clone(&self.encoders), merged, namer, now).await?;
+        let again = self.claimed.is_some().then(|| contents.clone());
+        if again.is_none() {
+            (merged.dead_letters, merged.alerts) = (Vec::new(), Vec::new());
+        }
         let commit = Box::new(Commit::new(self.lane.seal(contents, encoded, now)));
-        self.pending = Some(Pending { commit, spans, alert_ids, spent });
-        self.retry().await
+        self.pending = Some(Pending { commit, spans, alert_ids, again, merged });
+        Ok(())
     }
 
     /// Goes on with the epoch whose commit failed with [`Kind::Store`].
@@ -204,21 +239,28 @@ impl Lake {
     /// # Errors
     /// As [`Lake::commit`]; [`Kind::Unfinished`] when there is none.
     pub async fn retry(&mut self) -> Result<Committed, Error> {
-        let Some(pending) = &mut self.pending else {
-            return Err(Error::new(Kind::Unfinished, "no epoch waits to be finished"));
-        };
-        let result = drive(&self.store, |answers| pending.commit.step(answers)).await;
-        if let Err(error) = result {
-            if error.kind() != Kind::Store {
-                self.pending = None;
+        loop {
+            let Some(pending) = &mut self.pending else {
+                return Err(Error::new(Kind::Unfinished, "no epoch waits to be finished"));
+            };
+            match drive(&self.store, |answers| pending.commit.step(answers)).await {
+                Ok(()) => break,
+                Err(error) if error.kind() == Kind::Fenced => self.give_way(error).await?,
+                Err(error) => {
+                    if error.kind() != Kind::Store {
+                        self.pending = None;
+                    }
+                    return Err(error);
+                }
             }
-            return Err(error);
         }
-        let Pending { commit, spans, alert_ids, spent } =
+        let Pending { commit, spans, alert_ids, merged, .. } =
             self.pending.take().expect("it was there when we began");
         let sealed = commit.sealed;
         self.lane.committed(&sealed.manifest, sealed.hash);
         let (epoch, files) = (sealed.manifest.epoch, sealed.manifest.files);
+        let mut spent = merged.tables;
+        spent.iter_mut().for_each(Rows::clear);
         Ok(Committed { epoch, spans, files, alert_ids, spent })
     }
 }
@@ -272,20 +314,21 @@ fn encoders() -> Result<Arc<rayon::ThreadPool>, Error> {
     Ok(Arc::new(pool))
 }
 
-/// Plans and builds the files of an epoch on the threads for it; gives the emptied rows back.
+/// Plans and builds the files of an epoch on the threads for it; gives back what it is made of.
 async fn encode_all(
     encoders: Arc<rayon::ThreadPool>,
-    merged: part::Merged,
+    mut merged: Merged,
     mut namer: Namer,
     now: i64,
-) -> Result<(Vec<Encoded>, Vec<Rows>), Error> {
+) -> Result<(Vec<Encoded>, Merged), Error> {
     let failed = |e: Box<dyn std::error::Error + Send + Sync>| {
         Error::caused(Kind::Spans, "the rows of the epoch could not be made into Parquet", e)
     };
     let work = move || {
-        let jobs = plan::plan(merged, &mut namer, now);
+        let jobs = plan::plan(&mut merged, &mut namer, now);
         let built: Result<Vec<_>, _> = jobs.par_iter().map(encode::encode).collect();
-        built.map(|encoded| (encoded, plan::spent(jobs)))
+        merged.tables = plan::rows_of(jobs);
+        built.map(|encoded| (encoded, merged))
     };
     tokio::task::spawn_blocking(move || encoders.install(work))
         .await
@@ -320,6 +363,8 @@ pub(super) async fn perform(at: &LakeStore, request: Request) -> Answer {
         },
         Request::Sync { folder } => at.sync(&folder).await.map(|()| Answer::Done),
         Request::Wait { ms } => {
+            // Tests of failures do not wait for them.
+            let ms = if cfg!(test) { ms / 100 } else { ms };
             tokio::time::sleep(Duration::from_millis(ms)).await;
             Ok(Answer::Done)
         }

@@ -6,71 +6,25 @@
 //! found even in the newest one; each names the hash of the whole previous line, so that none can be
 //! exchanged or left out. This module does no I/O.
 
-use std::fmt;
-
 use event::{ColumnType, Uid};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+pub use super::checksum::Checksum;
+use super::hold::{Hold, Partition, Taken};
 
 /// Format version of an epoch that only adds.
 pub const VERSION: u32 = 1;
 /// Format version of an epoch that replaces or removes files: who does not know of that would count rows twice. A
 /// reader refuses a greater one.
 pub const VERSION_REPLACING: u32 = 2;
+/// Format version of an epoch in which partitions move between lanes: who does not know of that would go on with
+/// what is another's.
+pub const VERSION_MOVING: u32 = 3;
 
 /// A manifest with at least this many epochs behind the last one carries every position
 /// ([`Manifest::positions`]), so that recovery reads a bounded number of objects.
 pub const POSITIONS_EVERY: u64 = 32;
-
-/// A BLAKE3 hash, written as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Checksum(pub [u8; 32]);
-
-impl Checksum {
-    /// Of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(*blake3::hash(bytes).as_bytes())
-    }
-
-    /// Reads exactly what `Display` writes.
-    pub fn parse(text: &str) -> Option<Self> {
-        if text.len() != 64 || text.bytes().any(|b| !matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            return None;
-        }
-        let mut out = [0; 32];
-        for (i, slot) in out.iter_mut().enumerate() {
-            *slot = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
-        }
-        Some(Self(out))
-    }
-}
-
-impl fmt::Display for Checksum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
-    }
-}
-
-impl fmt::Debug for Checksum {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Checksum({self})")
-    }
-}
-
-impl From<Checksum> for String {
-    fn from(checksum: Checksum) -> Self {
-        checksum.to_string()
-    }
-}
-
-impl TryFrom<String> for Checksum {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or("a checksum is 64 lower-case hexadecimal digits")
-    }
-}
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -150,6 +104,8 @@ pub struct Position {
     pub upto: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    #[serde(default, skip_serializing_if = "Hold::is_own")]
+    pub hold: Hold,
 }
 
 /// One Parquet file. Times are microseconds since 1970 in UTC and inclusive.
@@ -279,6 +235,13 @@ pub struct Manifest {
     /// In epochs of that lane only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<Removed>,
+    /// Partitions that this lane wants to read on from wherever other lanes have ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claimed: Vec<Partition>,
+    /// Partitions that another lane has taken from this one. Such a manifest is written by that lane's process, and
+    /// holds nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken: Vec<Taken>,
 }
 
 /// Why bytes are not a manifest to be trusted.
@@ -333,7 +296,7 @@ impl Manifest {
         let raw: &RawValue = serde_json::from_slice(body).map_err(|_| Damage::Form)?;
         let content = |e: serde_json::Error| Damage::Content(e.to_string());
         let Version { version } = serde_json::from_str(raw.get()).map_err(content)?;
-        if version > VERSION_REPLACING {
+        if version > VERSION_MOVING {
             return Err(Damage::Version(version));
         }
         let manifest: Self = serde_json::from_str(raw.get()).map_err(content)?;
@@ -365,6 +328,11 @@ impl Manifest {
         let takes_away = !self.replaced.is_empty() || !self.removed.is_empty();
         if takes_away && self.version < VERSION_REPLACING {
             return wrong("replaced files in a format without them".into());
+        }
+        let holds = self.positions.iter().flatten().any(|position| !position.hold.is_own());
+        let moves = holds || !self.claimed.is_empty() || !self.taken.is_empty();
+        if moves && self.version < VERSION_MOVING {
+            return wrong("partitions that move in a format without them".into());
         }
         let mut by: Vec<usize> = self.replaced.iter().map(|r| r.by).collect();
         by.sort_unstable();
@@ -424,6 +392,8 @@ pub(super) mod tests {
             state: None,
             replaced: Vec::new(),
             removed: Vec::new(),
+            claimed: Vec::new(),
+            taken: Vec::new(),
         }
     }
 
@@ -465,8 +435,8 @@ pub(super) mod tests {
         m.files[0].column_bytes.clear();
         refuse(m);
         let mut m = sample(1, None);
-        m.version = VERSION_REPLACING + 1;
-        let unknown = Err(Damage::Version(VERSION_REPLACING + 1));
+        m.version = VERSION_MOVING + 1;
+        let unknown = Err(Damage::Version(VERSION_MOVING + 1));
         assert_eq!(Manifest::decode(&m.encode().0), unknown);
     }
 

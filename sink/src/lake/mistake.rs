@@ -81,6 +81,12 @@ pub(super) enum Mistake {
     CheckpointForgets,
     /// A checkpoint says that it goes further than its files.
     CheckpointAhead,
+    /// A process takes partitions from others before its own lane says that it wants them.
+    ClaimUnsaid,
+    /// It goes on where the others stand, without stopping them.
+    ClaimLooksOnly,
+    /// A process whose partition was taken commits what it has read of it.
+    TakenKept,
     /// A local file's content is not synced before it gets its name.
     NoFileSync,
     /// A local file's name is not synced.

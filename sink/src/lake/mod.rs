@@ -14,11 +14,14 @@ mod board;
 #[cfg(test)]
 mod bucket_tests;
 mod checkpoint;
+mod checksum;
+mod claim;
 mod commit;
 pub mod dead_letters;
 pub mod dedup;
 mod encode;
 pub mod error;
+mod hold;
 pub mod identities;
 #[allow(clippy::module_inception)]
 mod lake;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use event::{Alert, DeadLetter, PartitionKey, Rows, Span, Uid};
 
 use super::error::{Error, Kind};
-use super::manifest::{Position, SpanEntry};
+use super::hold::Hold;
+use super::manifest::{Manifest, Position, SpanEntry};
 
 /// A finished span and what its records became; `received = stored + duplicates + dead + dropped`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub struct Resume {
     pub upto: u64,
     /// What the source gave with its newest span that had a state.
     pub state: Option<Arc<str>>,
+    /// Whether the lane may.
+    pub hold: Hold,
 }
 
 /// All parts of an epoch together.
@@ -77,7 +80,7 @@ pub(super) struct Merged {
 ///
 /// # Errors
 /// [`Kind::Spans`] when spans overlap or leave a gap (also to `positions`), or when counts differ from
-/// the rows and dead letters given.
+/// the rows and dead letters given. [`Kind::Fenced`] when a partition is another lane's, or was meanwhile.
 pub(super) fn merge(parts: Vec<Part>, positions: &Positions) -> Result<Merged, Error> {
     let mut merged = Merged::default();
     let mut spans: BTreeMap<PartitionKey, Vec<SpanOutcome>> = BTreeMap::new();
@@ -92,8 +95,11 @@ pub(super) fn merge(parts: Vec<Part>, positions: &Positions) -> Result<Merged, E
     }
     for (key, mut outcomes) in spans {
         outcomes.sort_by_key(|o| (o.span.after, o.span.upto));
-        let known = positions.get(&key).map(|resume| resume.upto);
-        merged.spans.push(join(&key, &outcomes, known)?);
+        let known = positions.get(&key);
+        if let Some(resume) = known {
+            may(&key, resume, outcomes[0].span.after)?;
+        }
+        merged.spans.push(join(&key, &outcomes, known.map(|resume| resume.upto))?);
     }
     let stored: u64 = merged.spans.iter().map(|s| s.stored).sum();
     let dead: u64 = merged.spans.iter().map(|s| s.dead).sum();
@@ -106,6 +112,23 @@ pub(super) fn merge(parts: Vec<Part>, positions: &Positions) -> Result<Merged, E
         return Err(Error::new(Kind::Spans, what));
     }
     Ok(merged)
+}
+
+/// Refuses what was read before another lane had the partition.
+fn may(key: &PartitionKey, resume: &Resume, after: u64) -> Result<(), Error> {
+    let was_elsewhere = match resume.hold {
+        Hold::Own => false,
+        Hold::Claimed => after < resume.upto,
+        Hold::Taken => true,
+    };
+    if !was_elsewhere {
+        return Ok(());
+    }
+    let what = format!(
+        "another process has taken over {} / {}: what was read of it here is read there",
+        key.source, key.partition
+    );
+    Err(Error::new(Kind::Fenced, what))
 }
 
 /// One entry of sorted spans that must touch.
@@ -158,15 +181,22 @@ fn join(
     Ok(entry)
 }
 
-/// Moves positions past these spans.
-pub(super) fn advance(positions: &mut Positions, spans: &[SpanEntry]) {
-    for span in spans {
+/// Moves positions past an epoch.
+pub(super) fn follow(positions: &mut Positions, epoch: &Manifest) {
+    let mut hold = |key, hold| match positions.get_mut(&key) {
+        Some(resume) => resume.hold = hold,
+        None => drop(positions.insert(key, Resume { upto: 0, state: None, hold })),
+    };
+    epoch.claimed.iter().for_each(|partition| hold(partition.key(), Hold::Claimed));
+    epoch.taken.iter().for_each(|taken| hold(taken.partition.key(), Hold::Taken));
+    for span in &epoch.spans {
         let key = PartitionKey {
             source: span.source.as_str().into(),
             partition: span.partition.as_str().into(),
         };
-        let resume = positions.entry(key).or_insert(Resume { upto: span.upto, state: None });
-        resume.upto = span.upto;
+        let new = Resume { upto: span.upto, state: None, hold: Hold::Own };
+        let resume = positions.entry(key).or_insert(new);
+        (resume.upto, resume.hold) = (span.upto, Hold::Own);
         if let Some(state) = &span.state {
             resume.state = Some(state.as_str().into());
         }
@@ -182,6 +212,7 @@ pub(super) fn list(positions: &Positions) -> Vec<Position> {
             partition: key.partition.to_string(),
             upto: resume.upto,
             state: resume.state.as_ref().map(ToString::to_string),
+            hold: resume.hold,
         })
         .collect();
     list.sort_by(|a, b| (&a.source, &a.partition).cmp(&(&b.source, &b.partition)));
@@ -196,7 +227,8 @@ pub(super) fn unlist(list: &[Position]) -> Positions {
                 source: p.source.as_str().into(),
                 partition: p.partition.as_str().into(),
             };
-            (key, Resume { upto: p.upto, state: p.state.as_deref().map(Into::into) })
+            let state = p.state.as_deref().map(Into::into);
+            (key, Resume { upto: p.upto, state, hold: p.hold })
         })
         .collect()
 }
@@ -207,6 +239,14 @@ mod tests {
 
     fn key() -> PartitionKey {
         PartitionKey { source: "s".into(), partition: "p".into() }
+    }
+
+    fn own(upto: u64, state: Option<&str>) -> Resume {
+        Resume { upto, state: state.map(Into::into), hold: Hold::Own }
+    }
+
+    fn epoch(spans: Vec<SpanEntry>) -> Manifest {
+        Manifest { spans, ..super::super::manifest::tests::sample(1, None) }
     }
 
     fn outcome(after: u64, upto: u64, state: Option<&str>) -> SpanOutcome {
@@ -228,8 +268,7 @@ mod tests {
                 ..Part::default()
             })
             .collect();
-        let positions: Positions =
-            known.map(|upto| (key(), Resume { upto, state: None })).into_iter().collect();
+        let positions: Positions = known.map(|upto| (key(), own(upto, None))).into_iter().collect();
         match (merge(parts, &positions), expected) {
             (Ok(merged), Ok((after, upto, state))) => {
                 let [span] = merged.spans.as_slice() else { panic!("{merged:?}") };
@@ -287,12 +326,34 @@ mod tests {
             vec![Part { spans: vec![outcome(0, 5, Some("x"))], ..Part::default() }],
             &positions,
         );
-        advance(&mut positions, &merged.unwrap().spans);
-        assert_eq!(positions[&key()], Resume { upto: 5, state: Some("x".into()) });
+        follow(&mut positions, &epoch(merged.unwrap().spans));
+        assert_eq!(positions[&key()], own(5, Some("x")));
         assert_eq!(unlist(&list(&positions)), positions);
         let merged =
             merge(vec![Part { spans: vec![outcome(5, 6, None)], ..Part::default() }], &positions);
-        advance(&mut positions, &merged.unwrap().spans);
-        assert_eq!(positions[&key()], Resume { upto: 6, state: Some("x".into()) }, "state stays");
+        follow(&mut positions, &epoch(merged.unwrap().spans));
+        assert_eq!(positions[&key()], own(6, Some("x")), "state stays");
+    }
+
+    #[test]
+    fn what_is_another_lanes_is_refused() {
+        let with = |hold| Positions::from([(key(), Resume { hold, ..own(5, None) })]);
+        let give = |after, positions| {
+            let spans = vec![outcome(after, 9, None)];
+            merge(vec![Part { spans, ..Part::default() }], &positions).map_err(|e| e.kind())
+        };
+        assert!(give(5, with(Hold::Claimed)).is_ok());
+        assert_eq!(give(4, with(Hold::Claimed)).unwrap_err(), Kind::Fenced);
+        assert_eq!(give(6, with(Hold::Claimed)).unwrap_err(), Kind::Spans);
+        assert_eq!(give(5, with(Hold::Taken)).unwrap_err(), Kind::Fenced);
+        let mut positions = with(Hold::Taken);
+        let partition = super::super::hold::Partition::from(&key());
+        follow(&mut positions, &Manifest { claimed: vec![partition], ..epoch(Vec::new()) });
+        assert_eq!((positions[&key()].upto, positions[&key()].hold), (5, Hold::Claimed));
+        let spans =
+            merge(vec![Part { spans: vec![outcome(5, 9, None)], ..Part::default() }], &positions);
+        follow(&mut positions, &epoch(spans.unwrap().spans));
+        assert_eq!((positions[&key()].upto, positions[&key()].hold), (9, Hold::Own));
+        assert_eq!(unlist(&list(&with(Hold::Taken))), with(Hold::Taken));
     }
 }

@@ -49,13 +49,14 @@ impl Namer {
     }
 }
 
-/// Plans the files of an epoch. `now` in microseconds stands in for times that rows lack.
-pub(super) fn plan(merged: Merged, namer: &mut Namer, now: i64) -> Vec<Job> {
-    let Merged { tables, dead_letters, mut alerts, .. } = merged;
+/// Plans the files of an epoch, whose rows go into the jobs. `now` in microseconds stands in for times that rows lack.
+pub(super) fn plan(merged: &mut Merged, namer: &mut Namer, now: i64) -> Vec<Job> {
+    let tables = std::mem::take(&mut merged.tables);
+    let Merged { dead_letters, alerts, .. } = merged;
     alerts.sort_by_key(|a| a.alert_id);
     alerts.dedup_by_key(|a| a.alert_id);
     let mut wanted: HashMap<String, HashSet<String>> = HashMap::new();
-    for alert in &alerts {
+    for alert in alerts.iter() {
         let table = alert.log_type.replace('.', "_");
         wanted.entry(table).or_default().insert(alert.event_uid.clone());
     }
@@ -68,25 +69,23 @@ pub(super) fn plan(merged: Merged, namer: &mut Namer, now: i64) -> Vec<Job> {
         }
         jobs.extend(events);
     }
-    jobs.extend(tables::dead_letters(&dead_letters, namer));
+    jobs.extend(tables::dead_letters(dead_letters, namer));
     if !alerts.is_empty() {
-        let rows = tables::alerts(&alerts, &event_files);
+        let rows = tables::alerts(alerts, &event_files);
         let schema = rows.schema().clone();
         jobs.extend(plan_rows(&schema, vec![rows], FileKind::Alerts, namer, now));
     }
     jobs
 }
 
-/// The rows of finished jobs, emptied.
-pub(super) fn spent(jobs: Vec<Job>) -> Vec<Rows> {
-    let rows = jobs.into_iter().filter_map(|job| match job.content {
+/// The rows of events of finished jobs, as they were.
+pub(super) fn rows_of(jobs: Vec<Job>) -> Vec<Rows> {
+    let rows = jobs.into_iter().filter_map(|job| match (job.content, job.head.kind) {
         // The last job that shares them has them alone.
-        Content::Rows { rows, .. } => Arc::into_inner(rows),
-        Content::Batches { .. } => None,
+        (Content::Rows { rows, .. }, FileKind::Events) => Arc::into_inner(rows),
+        _ => None,
     });
-    let mut spent: Vec<Rows> = rows.flatten().collect();
-    spent.iter_mut().for_each(Rows::clear);
-    spent
+    rows.flatten().collect()
 }
 
 /// Rows with the same columns.

@@ -66,6 +66,8 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Recovery {
     lane: Lane,
+    /// Of another process: what it has left and has under way is its own.
+    only_looks: bool,
     /// Microseconds; the time of a manifest that takes over.
     now: i64,
     phase: Phase,
@@ -91,6 +93,7 @@ impl Recovery {
         };
         Self {
             lane,
+            only_looks: false,
             now,
             phase: Phase::Gallop,
             sent: false,
@@ -99,6 +102,11 @@ impl Recovery {
             intents: Vec::new(),
             swept: Swept::default(),
         }
+    }
+
+    /// Finds where the lane of another process stands and changes nothing. `writer` will be who changes it.
+    pub(super) fn look(lane: &str, writer: &str) -> Self {
+        Self { only_looks: true, ..Self::new(lane, writer, 0) }
     }
 
     /// One move; `answers` to the requests of the step before.
@@ -235,7 +243,7 @@ impl Recovery {
             .filter(|&epoch| epoch > head)
             .collect();
         match later.first() {
-            None if head == 0 => Ok(Some(Phase::Intents)),
+            None if head == 0 => Ok(self.after_tail()),
             None => {
                 let from = (head - 1) / POSITIONS_EVERY * POSITIONS_EVERY + 1;
                 Ok(Some(Phase::Tail { from }))
@@ -268,7 +276,11 @@ impl Recovery {
             }
             self.lane.committed(&manifest, hash);
         }
-        Ok(Some(Phase::Intents))
+        Ok(self.after_tail())
+    }
+
+    fn after_tail(&self) -> Option<Phase> {
+        (!self.only_looks).then_some(Phase::Intents)
     }
 
     fn manifest(

@@ -288,7 +288,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Says it also when the test passes.
-fn say(what: &str) {
+pub(super) fn say(what: &str) {
     let _ = writeln!(std::io::stderr(), "the lake's simulation: {what}");
 }
 

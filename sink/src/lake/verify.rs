@@ -8,12 +8,13 @@
 //! with `deep` the bytes, are read since that point, and the names and sizes of all files are compared still. May
 //! run beside a writer: what a writer is just writing is noted, not blamed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
+use super::commit::Intent;
 use super::error::{Error, Kind};
 use super::layout;
 use super::manifest::{Checksum, DataFile, Digest, StateFile, Why};
@@ -23,11 +24,13 @@ mod base;
 mod chain;
 mod deep;
 mod held;
+mod moves;
 mod point;
 mod report;
 mod sums;
 
 use chain::Lane;
+use moves::Moves;
 use point::Point;
 pub use report::{Fault, Held, Origin, PartitionTotals, Problem, Report, Totals, Verified};
 use sums::{Mark, Seen, Sums};
@@ -68,6 +71,7 @@ struct Proof<'a> {
     files: BTreeMap<String, Known>,
     lanes: BTreeMap<String, Lane>,
     sums: Sums,
+    moves: Moves,
 }
 
 /// A file and the epoch that wrote it.
@@ -119,10 +123,12 @@ pub async fn verify(at: &LakeStore, scope: Scope) -> Result<Report, Error> {
             let seen = base::seen(at).await?;
             let sums = Sums::new(Digest::default(), seen.as_ref());
             let (files, lanes) = (BTreeMap::new(), BTreeMap::new());
-            (Proof { at, report, files, lanes, sums }, seen)
+            let moves = Moves::default();
+            (Proof { at, report, files, lanes, sums, moves }, seen)
         }
     };
     proof.follow().await?;
+    proof.judge_moves(!is_since).await;
     for (fault, path, what) in lost {
         if !proof.report.names(&path) {
             proof.report.problem(fault, &path, what);
@@ -192,7 +198,8 @@ impl Proof<'_> {
                 check_state(at, lane, state.head, file, objects.get(&file.path), report).await?;
             }
         }
-        strays(objects.into_keys().collect(), &self.lanes, report);
+        let announced = announced(at).await?;
+        strays(objects.into_keys().collect(), &self.lanes, &announced, report);
         if report.deep {
             deep::check(at, readable, report).await?;
         }
@@ -276,8 +283,27 @@ fn unlisted(at: &LakeStore, error: object_store::Error) -> Error {
     Error::caused(Kind::Store, format!("the lake {} cannot be listed", at.url), error)
 }
 
+/// The files that unfinished epochs have announced.
+async fn announced(at: &LakeStore) -> Result<HashSet<String>, Error> {
+    let mut files = HashSet::new();
+    for meta in list(at, layout::INTENTS, None).await? {
+        // One that is gone by now is finished.
+        let Ok(got) = at.store.get(&meta.location).await else { continue };
+        let Ok(bytes) = got.bytes().await else { continue };
+        if let Ok(intent) = serde_json::from_slice::<Intent>(&bytes) {
+            files.extend(intent.files);
+        }
+    }
+    Ok(files)
+}
+
 /// Judges what lies among the data and is in no manifest.
-fn strays(mut paths: Vec<String>, lanes: &BTreeMap<String, Lane>, report: &mut Report) {
+fn strays(
+    mut paths: Vec<String>,
+    lanes: &BTreeMap<String, Lane>,
+    announced: &HashSet<String>,
+    report: &mut Report,
+) {
     paths.retain(|path| !path.starts_with('_'));
     paths.sort_unstable();
     for path in paths {
@@ -290,6 +316,11 @@ fn strays(mut paths: Vec<String>, lanes: &BTreeMap<String, Lane>, report: &mut R
             Some((head, _, epoch, lane)) if epoch > head => report.note(format!(
                 "{path} belongs to epoch {epoch} of the lane {lane}, which is not finished: it is being \
                  written, or the next start removes it"
+            )),
+            // Its number went to another, who may live on without the one who wrote it.
+            _ if announced.contains(&path) => report.note(format!(
+                "{path} belongs to an epoch that was given up: the next start of its lane removes it, or \
+                 `lake collect`"
             )),
             Some((_, true, ..)) => {
                 report.note(format!("{path} belongs to an epoch whose manifest cannot be read"));

@@ -40,7 +40,7 @@ pub(crate) fn uid(n: u64) -> Uid {
 }
 
 /// The records `(after, upto]` of a partition: record `n` is the event `n`, except that every tenth
-/// cannot be read.
+/// cannot be read. Events of `r` are others.
 pub(crate) fn part(partition: &str, after: u64, upto: u64) -> Part {
     let key = PartitionKey { source: "s".into(), partition: partition.into() };
     let mut rows = Rows::new(schema());
@@ -63,7 +63,7 @@ pub(crate) fn part(partition: &str, after: u64, upto: u64) -> Part {
         rows.time(0, now);
         rows.time(1, now);
         rows.text(2, &format!("e{n}"));
-        rows.text(3, &uid(n).to_string());
+        rows.text(3, &uid(if partition == "r" { n << 32 } else { n }).to_string());
         rows.end_row();
     }
     let (stored, dead) = (rows.len() as u64, dead_letters.len() as u64);

@@ -44,7 +44,7 @@ fn row(rows: &mut Rows, event: i64, ingest: i64, late: bool, uid: &str) {
 
 fn files(merged: Merged) -> Vec<Encoded> {
     let mut namer = Namer::new("main", 7, "3f9a1c20");
-    plan(merged, &mut namer, NINE).iter().map(|job| encode(job).unwrap()).collect()
+    plan(&mut { merged }, &mut namer, NINE).iter().map(|job| encode(job).unwrap()).collect()
 }
 
 fn read(file: &Encoded) -> RecordBatch {

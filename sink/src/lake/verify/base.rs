@@ -11,6 +11,7 @@ use super::super::live::{End, LiveFile};
 use super::super::manifest::{Digest, Manifest};
 use super::super::snapshot::{Beside, Looked, look};
 use super::super::store::LakeStore;
+use super::moves::Moves;
 use super::sums::{Columns, ended, plus};
 use super::{Known, Point, Proof, Report, Seen, State, Sums, lane_epochs, list, point, read};
 
@@ -50,7 +51,8 @@ pub(super) async fn begin<'a>(
         return Ok(None);
     }
     let sums = Sums::new(sum, Some(&seen));
-    let proof = Proof { at, report, files, lanes: lanes.into_iter().collect(), sums };
+    let (lanes, moves) = (lanes.into_iter().collect(), Moves::default());
+    let proof = Proof { at, report, files, lanes, sums, moves };
     Ok(Some((proof, seen)))
 }
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use futures::{StreamExt, TryStreamExt};
 
 use super::super::error::Error;
+use super::super::hold::Hold;
 use super::super::layout;
 use super::super::manifest::{Checksum, FileKind, Manifest, StateFile};
 use super::super::part::{self, Positions};
@@ -88,6 +89,7 @@ impl Proof<'_> {
                     state.newest.clone_from(&manifest.state);
                     let is_blind = unknown_before || !state.unknown.is_empty();
                     self.check_replaced(&path, &manifest, is_blind);
+                    self.moves.add(&manifest);
                     self.add_files(&lane, manifest);
                 }
                 Err(damage) => {
@@ -146,7 +148,12 @@ impl Proof<'_> {
                 source: span.source.as_str().into(),
                 partition: span.partition.as_str().into(),
             };
-            let Some(before) = link.positions.get(&key).map(|resume| resume.upto) else { continue };
+            let Some(resume) = link.positions.get(&key) else { continue };
+            let before = resume.upto;
+            if resume.hold == Hold::Claimed && span.after >= before {
+                // What lies between is another lane's.
+                continue;
+            }
             if span.after > before {
                 wrong(
                     Fault::Gap,
@@ -156,7 +163,7 @@ impl Proof<'_> {
                 wrong(Fault::Overlap, format!("{name}: ({}, {before}] is there twice", span.after));
             }
         }
-        part::advance(&mut link.positions, &manifest.spans);
+        part::follow(&mut link.positions, manifest);
         if let Some(listed) = &manifest.positions {
             let listed = part::unlist(listed);
             if !link.blind && listed != link.positions {
