@@ -84,17 +84,19 @@ impl Work {
         let claiming = async move { claims.claim(keys).await };
         let claimed = self.wait_paused(Box::pin(claiming));
         let claimed = claimed.map_err(|_| SourceError::closed(&self.name))?;
-        for (place, resume) in places.iter().filter_map(|place| {
-            let partition = self.options.partition(place);
-            Some((place, claimed.get(&*partition).filter(|resume| resume.upto > 0)?))
-        }) {
-            let next = self.next.entry(self.options.partition(place)).or_default();
-            *next = resume.upto.max(*next);
-            let key = self.key(place);
-            let part = self.parts.get_mut(&place.0).and_then(|parts| parts.get_mut(&place.1));
-            if let Some(part) = part.filter(|part| part.ledger.emitted() < resume.upto) {
+        for (topic, number) in places {
+            let key = self.key(&(topic.clone(), *number));
+            let upto = claimed.get(&key.partition).map_or(0, |resume| resume.upto);
+            if upto == 0 {
+                continue;
+            }
+            let next = self.next.entry(key.partition.to_string()).or_default();
+            *next = upto.max(*next);
+            if let Some(part) = self.part(topic, *number)
+                && part.ledger.emitted() < upto
+            {
                 // Others have read on since it was here.
-                *part = Part::new(key, Some(resume.upto));
+                *part = Part::new(key, Some(upto));
             }
         }
         Ok(())

@@ -28,7 +28,7 @@ use super::hold::{Hold, Partition, Taken};
 use super::lake::{Lake, drive, now_us, perform};
 use super::layout;
 use super::manifest::{Checksum, Manifest};
-use super::part::{Merged, Positions, Resume};
+use super::part::{Merged, Positions, Resume, taken_over};
 use super::protocol::{ATTEMPTS_MAX, Answer, Request, pause_before};
 use super::recovery::Recovery;
 use super::store::LakeStore;
@@ -129,13 +129,10 @@ impl Lake {
         for span in &contents.spans {
             let partition =
                 Partition { source: span.source.clone(), partition: span.partition.clone() };
-            let resume = self.lane.positions.get(&partition.key());
+            let key = partition.key();
+            let resume = self.lane.positions.get(&key);
             if resume.is_some_and(|resume| resume.hold == Hold::Taken) && !planted!(TakenKept) {
-                let what = format!(
-                    "another process has taken over {} / {}: what was read of it here is read there",
-                    span.source, span.partition
-                );
-                return Err(Error::new(Kind::Fenced, what));
+                return Err(taken_over(&key));
             }
         }
         self.begin(contents, pending.merged, pending.spans, pending.alert_ids).await

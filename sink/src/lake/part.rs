@@ -121,14 +121,16 @@ fn may(key: &PartitionKey, resume: &Resume, after: u64) -> Result<(), Error> {
         Hold::Claimed => after < resume.upto,
         Hold::Taken => true,
     };
-    if !was_elsewhere {
-        return Ok(());
-    }
+    if was_elsewhere { Err(taken_over(key)) } else { Ok(()) }
+}
+
+/// What a process hears that has read of a partition which is another lane's.
+pub(super) fn taken_over(key: &PartitionKey) -> Error {
     let what = format!(
         "another process has taken over {} / {}: what was read of it here is read there",
         key.source, key.partition
     );
-    Err(Error::new(Kind::Fenced, what))
+    Error::new(Kind::Fenced, what)
 }
 
 /// One entry of sorted spans that must touch.
