@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::doors::Doors;
 use crate::poll::{CONNECTOR, LOG_TYPE};
-use crate::support::{Said, mantissa, number, ok, wait_until};
+use crate::support::{Said, column_counts, mantissa, number, ok, query, wait_until};
 
 /// One door opened every 20 seconds.
 const EVENTS: i64 = 3_000;
@@ -71,8 +71,28 @@ impl Site {
         listed.map_or(0, Iterator::count)
     }
 
+    /// The ids of events that are not there.
+    fn missing(&self) -> Vec<String> {
+        let have = column_counts(&self.lake(), "acme_doors", "action");
+        let all = (0..EVENTS).map(|n| format!("d{n}"));
+        all.filter(|id| !have.contains_key(id)).collect()
+    }
+
+    /// Where events came from, how many, and of which time.
+    fn parts(&self) -> Vec<serde_json::Value> {
+        let sql = "SELECT source_partition, count(*) AS n, min(event_time) AS first, \
+                   max(event_time) AS last FROM acme_doors GROUP BY source_partition";
+        query(&self.lake(), sql)
+    }
+
+    fn dead(&self) -> Vec<serde_json::Value> {
+        query(&self.lake(), "SELECT reason, count(*) AS n FROM dead_letters GROUP BY reason")
+    }
+
     /// Every event is there, and once.
     fn is_whole(&self) {
+        let missing = self.missing();
+        assert!(missing.is_empty(), "{missing:?} of {:?}, dead: {:?}", self.parts(), self.dead());
         assert_eq!((self.count("DISTINCT action"), self.count("*")), (EVENTS, EVENTS));
         ok(&["lake", "verify", "--deep", "--lake", self.lake().to_str().unwrap()]);
     }
