@@ -88,7 +88,7 @@ fn the_configuration_guide_works() {
 
 #[test]
 fn the_guide_to_operation_works() {
-    assert_eq!(follow("docs/operate.md"), 2);
+    assert_eq!(follow("docs/operate.md"), 3);
 }
 
 /// A metric that nobody explains is noise.

@@ -335,3 +335,77 @@ fn a_proof_goes_on_from_the_one_before() {
         assert!(code == 1 && cut["problems"].as_array().unwrap().iter().any(is_named), "{cut}");
     }
 }
+
+/// A configuration of the lake in `dir`, with a key for pseudonyms.
+const KEYED: &str = "
+lake: {url: lake}
+redaction: {key: only for this one test}
+";
+
+#[test]
+fn a_person_is_erased_by_value_and_by_pseudonym() {
+    let dir = tempfile::tempdir().unwrap();
+    let lake = dir.path().join("lake");
+    let path = dir.path().join("in.ndjson");
+    let by = |id: &str, who: &str| {
+        let event = cloudtrail(id, "ListUsers");
+        let mut event: serde_json::Value = serde_json::from_str(&event).unwrap();
+        event["userIdentity"] = serde_json::json!({"type": "IAMUser", "userName": who});
+        event["requestParameters"] = serde_json::json!({"note": format!("by {who}")});
+        event.to_string()
+    };
+    let lines =
+        [by("e-1", "alice@acme.com"), by("e-2", "malice@acme.com"), by("e-3", "carol@acme.com")];
+    std::fs::write(&path, lines.join("\n")).unwrap();
+    let (text, path) = (lake.to_str().unwrap(), path.to_str().unwrap());
+    ok(&["ingest", "--log-type", "aws.cloudtrail", "--lake", text, path]);
+    let at = |who: &str| {
+        number(&lake, &format!("select count(*) as n from events where raw like '%{who}%'"))
+    };
+    assert_eq!((at("alice@acme.com"), at("carol@acme.com")), (2, 1));
+
+    let why = ["--reason", "request 7", "--lake", text];
+    let wish = ["lake", "erase", "--value", "Alice@acme.com"];
+    let dry = ok(&[&wish[..], &why, &["--dry-run"]].concat()).out;
+    assert!(
+        dry.contains("actor_name 1") && dry.contains("would erase them from 1 row in 1 file"),
+        "{dry}"
+    );
+    assert_eq!(at("alice@acme.com"), 2, "only asked");
+    let said = ok(&[&wish[..], &why].concat()).out;
+    assert!(said.contains("erased them from 1 row in 1 file"), "{said}");
+    assert_eq!((at("alice@acme.com"), at("malice@acme.com")), (1, 1));
+    assert_eq!(number(&lake, "select count(*) as n from events where actor_name = '[erased]'"), 1);
+
+    // Of another one only the pseudonym is known that a destination was told.
+    let config = dir.path().join("mantissa.yaml");
+    std::fs::write(&config, KEYED.replace("lake}", &format!("{text}}}"))).unwrap();
+    let config = config.to_str().unwrap();
+    let options = normalize::redact::RedactOptions {
+        key: event::Secret::new("only for this one test"),
+        ..Default::default()
+    };
+    let pseudonym =
+        normalize::redact::Redactor::new(&options).unwrap().text("carol@acme.com").into_owned();
+    let ask = |pseudonym: &str| {
+        run(&["lake", "erase", "--pseudonym", pseudonym, "--reason", "request 8", "-c", config])
+    };
+    let unknown = ask("[EMAIL:AAAAAA]");
+    assert!(
+        unknown.code != 0 && unknown.err.contains("nothing in the lake has the pseudonym"),
+        "{}",
+        unknown.err
+    );
+    let said = ask(&pseudonym);
+    assert!(said.out.contains("erased them from 1 row in 1 file"), "{} {}", said.out, said.err);
+    assert_eq!((at("carol@acme.com"), at("malice@acme.com"), at("erased")), (0, 1, 2));
+
+    let collected = ok(&["lake", "collect", "--keep-minutes", "0", "--lake", text]).out;
+    assert!(collected.starts_with("removed 2 files"), "{collected}");
+    ok(&["lake", "verify", "--deep", "--lake", text]);
+    // The provider gives the events again: they are known, though nobody knows whose they were.
+    ok(&["ingest", "--log-type", "aws.cloudtrail", "--lake", text, path]);
+    assert_eq!(number(&lake, "select count(*) as n from events"), 3);
+    let short = run(&["lake", "erase", "--value", "al", "--reason", "x", "--lake", text]);
+    assert!(short.code != 0 && short.err.contains("3 to 256 characters"), "{}", short.err);
+}

@@ -261,7 +261,7 @@ fn expect_sources(plan: &Plan, shared: &Shared) {
 }
 
 /// The redactor with the configured key, or with the state folder's own, made at the first run.
-fn redactor(options: &RedactOptions, state_dir: &Path) -> anyhow::Result<Redactor> {
+pub(crate) fn redactor(options: &RedactOptions, state_dir: &Path) -> anyhow::Result<Redactor> {
     let mut options = options.clone();
     if options.key.expose().is_empty() {
         options.key = own_key(&state_dir.join("redaction.key"))?;

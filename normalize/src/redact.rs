@@ -17,6 +17,7 @@ mod scan;
 mod token;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
@@ -48,6 +49,19 @@ impl Redactor {
     /// The text with every finding replaced; borrowed when there is none.
     pub fn text<'t>(&self, text: &'t str) -> Cow<'t, str> {
         self.replace(text, None).map_or(Cow::Borrowed(text), Cow::Owned)
+    }
+
+    /// What stands in the text whose pseudonym is one of these, `[EMAIL:7K3QX2]`.
+    pub fn named_by<'t>(&self, text: &'t str, pseudonyms: &BTreeSet<String>) -> Vec<&'t str> {
+        let spans = self.scanner.spans(text, None).into_iter();
+        let found = spans.filter(|span| span.kind != Kind::Kept);
+        let is_named = |span: &Span| {
+            let value = scan::canonical(span.kind, &text[span.start..span.end]);
+            let mut pseudonym = String::new();
+            self.pseudonyms.write(self.scanner.name(span.kind), &value, &mut pseudonym);
+            pseudonyms.contains(&pseudonym)
+        };
+        found.filter(is_named).map(|span| &text[span.start..span.end]).collect()
     }
 
     /// Redacts a JSON value in place: strings, numbers, the keys of objects, and JSON text inside

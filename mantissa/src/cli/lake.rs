@@ -76,6 +76,31 @@ pub enum LakeCommand {
         #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
         format: ReportFormat,
     },
+    /// Blot a person out of everything that is in the lake: what names them becomes `[erased]`, the rows stay.
+    /// The files as they were stay until `collect`.
+    Erase {
+        #[command(flatten)]
+        lake: LakeArgs,
+        /// What the person is known by: an e-mail address, a user name, an IP address. Found as a whole word, in
+        /// whatever case. May be repeated.
+        #[arg(long = "value")]
+        values: Vec<String>,
+        /// The same from a file, one a line (`-`: standard input): a command line is seen by others.
+        #[arg(long)]
+        values_file: Option<std::path::PathBuf>,
+        /// What destinations were told instead of a value, `[EMAIL:7K3QX2]`. Wants `--config` and the key that
+        /// made it. May be repeated.
+        #[arg(long = "pseudonym", requires = "config")]
+        pseudonyms: Vec<String>,
+        /// Why, for the record: the number of a request. Without the person's name.
+        #[arg(long)]
+        reason: String,
+        /// Only say where they are found.
+        #[arg(long)]
+        dry_run: bool,
+        #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+        format: ReportFormat,
+    },
     /// Remove files that were replaced, and those that crashes have left.
     Collect {
         #[command(flatten)]

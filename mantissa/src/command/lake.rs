@@ -1,5 +1,6 @@
-//! `mantissa lake verify|ls|show|du|compact|expire|collect|forget-file|checkpoint`.
+//! `mantissa lake verify|ls|show|du|compact|expire|erase|collect|forget-file|checkpoint`.
 
+mod erase;
 mod look;
 
 use std::process::ExitCode;
@@ -39,6 +40,10 @@ pub fn run(command: LakeCommand) -> anyhow::Result<ExitCode> {
         }
         LakeCommand::Expire { config, dry_run, format } => {
             expire(&crate::config::load(&config)?.lake, dry_run, format)
+        }
+        LakeCommand::Erase { lake, values, values_file, pseudonyms, reason, dry_run, format } => {
+            let wish = erase::Wish { values, values_file, pseudonyms, reason };
+            erase::run(&lake, wish, dry_run, format)
         }
         LakeCommand::Collect { lake, dry_run, keep_minutes, format } => {
             collect(&super::lake_options(&lake)?, dry_run, keep_minutes, format)

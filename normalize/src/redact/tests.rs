@@ -414,3 +414,15 @@ proptest! {
         prop_assert!(!out.contains(&email) && !out.contains(&ip), "{} -> {}", text, out);
     }
 }
+
+#[test]
+fn a_pseudonym_leads_back_to_what_it_stands_for_and_to_nothing_else() {
+    let redactor = redactor();
+    let text = "bob@acme.com and Alice@Acme.com from 198.51.100.7";
+    let pseudonym = redactor.text("alice@acme.com").into_owned();
+    let wanted = [pseudonym].into();
+    assert_eq!(redactor.named_by(text, &wanted), ["Alice@Acme.com"]);
+    assert!(redactor.named_by("bob@acme.com", &wanted).is_empty());
+    let redacted = redactor.text(text);
+    assert!(redactor.named_by(&redacted, &wanted).is_empty(), "{redacted}");
+}

@@ -141,7 +141,7 @@ mod tests {
         if !replaced.is_empty() {
             let files = replaced.iter().map(|path| (*path).into()).collect();
             let rows = Digest::default();
-            manifest.replaced = vec![Replacement { by: 0, rewrites, rows, files }];
+            manifest.replaced = vec![Replacement { by: 0, rewrites, rows, erased: 0, files }];
         }
         manifest
     }

@@ -174,10 +174,17 @@ pub struct Replacement {
     pub by: usize,
     /// How often its bytes were written anew, at most.
     pub rewrites: u8,
-    /// Over the rows that were read from the replaced files.
+    /// Over the rows that were read from the replaced files, without what was erased of them.
     pub rows: Digest,
+    /// Rows in which a person was erased.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub erased: u64,
     /// Paths from the lake's root.
     pub files: Vec<String>,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Why a file was taken out of the lake with its rows.
@@ -232,6 +239,10 @@ pub struct Manifest {
     /// In epochs of the lane [`super::layout::UPKEEP`] only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub replaced: Vec<Replacement>,
+    /// Why a person was erased from the files that were replaced, as somebody wrote it down; see
+    /// [`Replacement::erased`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erasure: Option<String>,
     /// In epochs of that lane only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<Removed>,
@@ -391,6 +402,7 @@ pub(super) mod tests {
             positions: None,
             state: None,
             replaced: Vec::new(),
+            erasure: None,
             removed: Vec::new(),
             claimed: Vec::new(),
             taken: Vec::new(),
@@ -446,6 +458,7 @@ pub(super) mod tests {
             by,
             rewrites: 1,
             rows: Digest(u128::MAX - 5),
+            erased: 0,
             files: vec!["a".into(), "b".into()],
         };
         let with = |version, replaced| Manifest { version, replaced, ..sample(1, None) };

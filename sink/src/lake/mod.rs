@@ -61,7 +61,7 @@ pub use snapshot::{LaneHead, Snapshot};
 pub use store::{AzureOptions, GcsOptions, LakeOptions, LakeStore, S3Options};
 pub use tables::{alert_schema, dead_id};
 pub use upkeep::{
-    Collected, Compacted, CompactionOptions, Expired, Forgotten, RetentionOptions, Upkeep, collect,
-    expirable,
+    Collected, Compacted, CompactionOptions, ERASED, Erased, ErasedTable, Expired, Forgotten,
+    Person, RetentionOptions, Upkeep, collect, erasable, expirable, texts,
 };
 pub use verify::{Fault, Scope, Since, verify};

@@ -8,6 +8,7 @@
 
 pub(super) mod collect;
 mod digest;
+mod erase;
 mod forget;
 mod merge;
 mod options;
@@ -32,6 +33,7 @@ use super::store::{LakeOptions, LakeStore};
 
 pub use collect::{Collected, collect};
 pub(super) use digest::Digester;
+pub use erase::{ERASED, Erased, ErasedTable, Person, erasable, texts};
 pub use forget::Forgotten;
 pub use options::CompactionOptions;
 use plan::{Job, Partition};

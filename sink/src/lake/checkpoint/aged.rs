@@ -118,7 +118,7 @@ async fn age(at: &LakeStore, epochs: u64) -> usize {
             let files = std::mem::take(&mut hour_files);
             let whole = encoded(&upkeep, hour, files.len() as u64);
             let rows = Default::default();
-            let replaced = vec![Replacement { by: 0, rewrites: 1, rows, files }];
+            let replaced = vec![Replacement { by: 0, rewrites: 1, rows, erased: 0, files }];
             let contents = Contents { replaced, ..Contents::default() };
             let sealed = upkeep.seal(contents, vec![whole], now);
             commit(at, &mut upkeep, sealed).await;

@@ -294,7 +294,8 @@ impl Keeper {
                 };
                 puts.push(Request::Put { path: head.path.clone(), bytes, if_absent: true });
                 let (columns, bytes) = (job.columns.clone(), Bytes::new());
-                Merged { encoded: Encoded { file, columns, bytes }, rows: Digest::default() }
+                let encoded = Encoded { file, columns, bytes };
+                Merged { encoded, rows: Digest::default(), erased: 0 }
             }));
         }
         self.doing = Keeping::Putting(replace, built);

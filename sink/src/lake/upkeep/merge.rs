@@ -24,6 +24,7 @@ use super::super::manifest::{Checksum, DataFile, Digest, FileKind};
 use super::super::reader::{self, Batches, Checked};
 use super::super::store::LakeStore;
 use super::digest::Digester;
+use super::erase::{self, Person};
 use super::plan::Job;
 use super::replace::Merged;
 use super::upload::Upload;
@@ -49,11 +50,11 @@ pub(super) async fn merge(at: &LakeStore, job: &Job, head: FileHead) -> Result<M
     let mut writer =
         AsyncArrowWriter::try_new(upload, schema.clone(), Some(properties)).map_err(failed)?;
     match write(at, job, schema, &mut writer, &path).await {
-        Ok((column_bytes, rows)) => {
+        Ok(Written { column_bytes, rows, erased }) => {
             let (bytes, checksum) = writer.into_inner().written();
             let file = data_file(job, head, bytes, checksum, column_bytes);
             let encoded = Encoded { file, columns: job.columns.clone(), bytes: Bytes::new() };
-            Ok(Merged { encoded, rows })
+            Ok(Merged { encoded, rows, erased })
         }
         Err(error) => {
             writer.into_inner().abort().await;
@@ -66,14 +67,21 @@ fn unwritten(path: &str, error: ParquetError) -> Error {
     Error::caused(Kind::Store, format!("{path} cannot be written"), error)
 }
 
-/// Bytes of each column, and the sum of the rows.
+/// What came of it.
+struct Written {
+    column_bytes: Vec<u64>,
+    rows: Digest,
+    /// Rows in which a person was erased.
+    erased: u64,
+}
+
 async fn write(
     at: &LakeStore,
     job: &Job,
     schema: SchemaRef,
     writer: &mut AsyncArrowWriter<Upload>,
     path: &str,
-) -> Result<(Vec<u64>, Digest), Error> {
+) -> Result<Written, Error> {
     let failed = |e| unwritten(path, e);
     let mut rows = Sorted::new(at, job, schema);
     let mut memory = 0;
@@ -95,7 +103,8 @@ async fn write(
         let what = format!("{path} did not get all of {expected} rows");
         return Err(Error::new(Kind::Store, what));
     }
-    Ok((encode::column_bytes(&meta, job.columns.len()), rows.digester.sum()))
+    let column_bytes = encode::column_bytes(&meta, job.columns.len());
+    Ok(Written { column_bytes, rows: rows.digester.sum(), erased: rows.erased })
 }
 
 fn data_file(
@@ -135,6 +144,9 @@ struct Sorted<'a> {
     /// The next row of every open input.
     next: BinaryHeap<Reverse<(i64, usize)>>,
     digester: Digester,
+    person: Option<&'a Person>,
+    /// Rows in which the person was.
+    erased: u64,
 }
 
 /// An input and the batch that it is in.
@@ -153,7 +165,8 @@ impl<'a> Sorted<'a> {
     fn new(at: &'a LakeStore, job: &'a Job, schema: SchemaRef) -> Self {
         let (waiting, kind) = (job.inputs.iter().collect(), job.partition.kind);
         let (open, next, digester) = (Vec::new(), BinaryHeap::new(), Digester::default());
-        Self { at, schema, kind, waiting, open, next, digester }
+        let person = job.erasure.as_ref().map(|erasure| &*erasure.person);
+        Self { at, schema, kind, waiting, open, next, digester, person, erased: 0 }
     }
 
     async fn next(&mut self) -> Result<Option<RecordBatch>, Error> {
@@ -212,8 +225,13 @@ impl<'a> Sorted<'a> {
                 self.open[n] = None;
                 return Ok(());
             };
-            let batch = fit(&batch, &self.schema)
+            let mut batch = fit(&batch, &self.schema)
                 .ok_or_else(|| damaged("has columns of other types than its manifest says"))?;
+            if let Some(person) = self.person {
+                let (blotted, found) = erase::blot(person, &batch);
+                batch = blotted;
+                self.erased += found.rows;
+            }
             if batch.num_rows() == 0 {
                 continue;
             }

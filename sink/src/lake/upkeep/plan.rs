@@ -13,6 +13,7 @@ use super::super::encode::Times;
 use super::super::layout::Hour;
 use super::super::live::LiveFile;
 use super::super::manifest::{ColumnSpec, FileKind};
+use super::erase::Erasure;
 use super::merge::GROUP_BYTES_MAX;
 use super::options::CompactionOptions;
 
@@ -49,7 +50,7 @@ impl fmt::Display for Partition {
     }
 }
 
-/// Files that become one.
+/// Files that become one, or one that is written anew.
 #[derive(Clone, Debug)]
 pub(in crate::lake) struct Job {
     pub partition: Partition,
@@ -59,6 +60,8 @@ pub(in crate::lake) struct Job {
     pub inputs: Vec<LiveFile>,
     /// Of the result.
     pub rewrites: u8,
+    /// What of a person is not taken over.
+    pub erasure: Option<Erasure>,
 }
 
 impl Job {
@@ -148,6 +151,7 @@ fn job(partition: &Partition, group: Vec<&LiveFile>, columns: &[ColumnSpec]) -> 
         columns: columns.into(),
         inputs: group.into_iter().cloned().collect(),
         rewrites,
+        erasure: None,
     })
 }
 

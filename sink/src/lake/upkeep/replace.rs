@@ -17,12 +17,14 @@ use super::super::plan::Namer;
 use super::super::protocol::{ATTEMPTS_MAX, Answer, Request, Step, pause_before};
 use super::plan::Job;
 
-/// A new file, which is in the store, and the sum of the rows that were read for it.
+/// A new file, which is in the store, and the sum of its rows.
 #[derive(Clone, Debug)]
 pub(in crate::lake) struct Merged {
     /// Without its bytes.
     pub encoded: Encoded,
     pub rows: Digest,
+    /// In which a person was erased.
+    pub erased: u64,
 }
 
 /// What the machine wants.
@@ -93,17 +95,20 @@ impl Replace {
         };
         let (mut encoded, mut replaced) = (Vec::new(), Vec::new());
         for ((job, _), merged) in self.jobs.iter().zip(built) {
-            let Some(Merged { encoded: file, rows }) = merged else { continue };
+            let Some(Merged { encoded: file, rows, erased }) = merged else { continue };
             let files = job.inputs.iter().map(|live| live.file.path.clone());
             let files = files.skip(usize::from(planted!(OneNotReplaced))).collect();
-            replaced.push(Replacement { by: encoded.len(), rewrites: job.rewrites, rows, files });
+            let (by, rewrites) = (encoded.len(), job.rewrites);
+            replaced.push(Replacement { by, rewrites, rows, erased, files });
             encoded.push(Encoded { bytes: Bytes::new(), ..file });
         }
         if encoded.is_empty() {
             self.state = State::Abandon(None);
             return;
         }
-        let contents = Contents { replaced, ..Contents::default() };
+        let erasures = self.jobs.iter().filter_map(|(job, _)| job.erasure.as_ref());
+        let erasure = erasures.map(|erasure| erasure.reason.clone()).next();
+        let contents = Contents { replaced, erasure, ..Contents::default() };
         let commit = Commit::of_stored(self.lane.seal(contents, encoded, now));
         self.state = State::Committing(Box::new(commit));
     }

@@ -75,6 +75,7 @@ impl RetentionOptions {
         of_table.or(of_all)
     }
 
+    /// Whether any row of the file may lie in a hold.
     fn holds(&self, live: &LiveFile, hour: Hour) -> bool {
         let file = &live.file;
         let start = hour.0.saturating_mul(HOUR_US);
@@ -97,6 +98,11 @@ impl Hold {
         let to = self.to.as_ref().map_or(Some(i64::MAX), |day| Some(start(day)? + DAY_US - 1))?;
         (from <= to).then_some((from, to))
     }
+}
+
+/// Whether the file stays whatever the rest says. One whose hour nobody knows does.
+pub(in crate::lake) fn is_held(live: &LiveFile, options: &RetentionOptions) -> bool {
+    Hour::parse(&live.file.dt, live.file.hr).is_none_or(|hour| options.holds(live, hour))
 }
 
 /// The files whose time has come. `now` in microseconds. What arrived after `known_since` stays: the
