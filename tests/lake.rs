@@ -139,6 +139,17 @@ impl Drop for Life {
     }
 }
 
+/// Gives a process `n` files of five events each, slowly enough for an epoch each; `sent` events went before.
+fn send(dir: &Path, sent: &mut usize, n: usize) -> usize {
+    for _ in 0..n {
+        let lines = (*sent..*sent + 5).map(|n| cloudtrail(&format!("e-{n}"), "ListUsers") + "\n");
+        std::fs::write(dir.join(format!("in/{sent}.ndjson")), lines.collect::<String>()).unwrap();
+        *sent += 5;
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    *sent
+}
+
 #[test]
 fn a_process_keeps_its_lake_in_order_and_may_be_killed_while_it_does() {
     let dir = tempfile::tempdir().unwrap();
@@ -150,16 +161,7 @@ fn a_process_keeps_its_lake_in_order_and_may_be_killed_while_it_does() {
         said.out.lines().filter(|path| path.contains("/upkeep-")).count()
     };
     let mut sent = 0;
-    let mut send = |n: usize| {
-        for _ in 0..n {
-            let lines = (sent..sent + 5).map(|n| cloudtrail(&format!("e-{n}"), "ListUsers") + "\n");
-            let path = dir.path().join(format!("in/{sent}.ndjson"));
-            std::fs::write(path, lines.collect::<String>()).unwrap();
-            sent += 5;
-            std::thread::sleep(Duration::from_millis(60));
-        }
-        sent
-    };
+    let mut send = |n| send(dir.path(), &mut sent, n);
     // Some of them die while they write, some while they compact.
     for life in 0..6 {
         let running = Life::start(dir.path());
@@ -179,6 +181,35 @@ fn a_process_keeps_its_lake_in_order_and_may_be_killed_while_it_does() {
     ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
     ok(&["lake", "collect", "--keep-minutes", "0", "--lake", lake.to_str().unwrap()]);
     assert_eq!(events(&lake), counts);
+}
+
+#[test]
+fn a_process_without_upkeep_writes_checkpoints_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("in")).unwrap();
+    let upkeep = "  compaction:\n    every_s: 1\n    settle_minutes: 0\n";
+    let config = KEPT.replace(upkeep, "  checkpoint_s: 1\n");
+    assert!(!config.contains("compaction"));
+    std::fs::write(dir.path().join("m.yaml"), config).unwrap();
+    let lake = dir.path().join("lake");
+    let roots =
+        || std::fs::read_dir(lake.join("_checkpoints/roots")).into_iter().flatten().flatten();
+    let newest = || roots().map(|root| root.file_name()).max();
+    let running = Life::start(dir.path());
+    let mut sent = 0;
+    let mut first = None;
+    wait_until("two checkpoints, one after the other", Duration::from_secs(60), || {
+        send(dir.path(), &mut sent, 5);
+        let newest = newest();
+        first = first.take().or(newest.clone());
+        newest > first
+    });
+    wait_until("all events", Duration::from_secs(60), || events(&lake).len() == sent);
+    running.stop();
+    let text = lake.to_str().unwrap();
+    assert_eq!(number(&lake, "select count(*) as n from events"), i64::try_from(sent).unwrap());
+    // The proof compares the checkpoint with the chains.
+    ok(&["lake", "verify", "--full", "--lake", text]);
 }
 
 #[test]

@@ -128,9 +128,7 @@ pub async fn run_with(
     let watching = control.watch(&plan, &shared, &sight, words);
     let tally = drive(intake, workers, &shared, epochs, control.deadline(STOP_MAX)).await;
     watching.abort();
-    if let Some(keeping) = keeping {
-        keeping.stop().await;
-    }
+    keeping.stop().await;
     // The epochs and with them the way back to the sources are gone: the sources end now.
     let sources = join_sources(sources, tally.is_err()).await;
     dispatcher.shutdown(OUTBOX_FLUSH_MAX).await;

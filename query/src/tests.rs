@@ -180,6 +180,7 @@ impl Lake {
             positions: None,
             state: None,
             replaced: Vec::new(),
+            erasure: None,
             removed: Vec::new(),
             claimed: Vec::new(),
             taken: Vec::new(),

@@ -127,7 +127,7 @@ pub enum LakeCommand {
         paths: Vec<String>,
     },
     /// Write down what the manifests say up to now, so that questions need not read all of them. A process
-    /// with `lake.compaction` or `lake.retention` does it by itself.
+    /// that runs does it by itself, every `lake.checkpoint_s`.
     Checkpoint {
         #[command(flatten)]
         lake: LakeArgs,

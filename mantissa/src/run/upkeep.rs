@@ -1,4 +1,5 @@
-//! Keeps the lake in order while the process runs: retention, compaction, collection, checkpoints. On a thread of its own,
+//! Keeps the lake in order while the process runs: checkpoints always, retention, compaction and collection where
+//! the configuration asks for them. On a thread of its own,
 //! because encoding takes the processor for long and must not keep sources and the console waiting.
 //!
 //! It fails quietly: what it did not do it does later, and nothing of the pipeline depends on it.
@@ -19,11 +20,8 @@ pub struct Keeping {
 }
 
 impl Keeping {
-    /// Starts it, where the configuration asks for it.
-    pub fn start(options: &LakeOptions) -> anyhow::Result<Option<Self>> {
-        if options.compaction.is_none() && options.retention.is_none() {
-            return Ok(None);
-        }
+    /// Starts it.
+    pub fn start(options: &LakeOptions) -> anyhow::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -33,13 +31,13 @@ impl Keeping {
         let run = move || {
             runtime.block_on(async {
                 tokio::select! {
-                    () = keep(&options) => {}
+                    _ = futures::future::join(keep(&options), cover(&options)) => {}
                     _ = stopped => {}
                 }
             });
         };
         let thread = std::thread::Builder::new().name("upkeep".into()).spawn(run);
-        Ok(Some(Self { stop, thread: thread.context("cannot start the thread of upkeep")? }))
+        Ok(Self { stop, thread: thread.context("cannot start the thread of upkeep")? })
     }
 
     /// Stops it where it is: what it has not committed is removed at its next start.
@@ -54,17 +52,32 @@ impl Keeping {
 }
 
 async fn keep(options: &LakeOptions) {
+    if options.compaction.is_none() && options.retention.is_none() {
+        return;
+    }
     let every_s = options.compaction.clone().unwrap_or_default().every_s;
     loop {
         tokio::time::sleep(Duration::from_secs(every_s)).await;
-        match once(options).await {
-            Ok(()) => {}
-            // Another process of the same lake is at it.
-            Err(error) if error.kind() == Kind::Fenced => tracing::debug!("upkeep: {error}"),
-            Err(error) => {
-                metrics::counter!("mantissa_upkeep_failures_total").increment(1);
-                tracing::warn!("upkeep of the lake: {}", report::chain(&error));
-            }
+        judge(once(options).await);
+    }
+}
+
+/// Writes checkpoints.
+async fn cover(options: &LakeOptions) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(options.checkpoint_s.get())).await;
+        judge(sink::lake::checkpoint(options, false).await.map(drop));
+    }
+}
+
+fn judge(done: Result<(), sink::lake::Error>) {
+    match done {
+        Ok(()) => {}
+        // Another process of the same lake is at it.
+        Err(error) if error.kind() == Kind::Fenced => tracing::debug!("upkeep: {error}"),
+        Err(error) => {
+            metrics::counter!("mantissa_upkeep_failures_total").increment(1);
+            tracing::warn!("upkeep of the lake: {}", report::chain(&error));
         }
     }
 }
@@ -95,7 +108,6 @@ async fn once(options: &LakeOptions) -> Result<(), sink::lake::Error> {
         tracing::info!(files, bytes = found.bytes, "removed what was replaced");
         metrics::counter!("mantissa_collected_files_total").increment(files as u64);
     }
-    sink::lake::checkpoint(options, false).await?;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Which store a lake lives in, and its options.
 
 use std::fs::File;
+use std::num::NonZeroU64;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,9 @@ pub struct LakeOptions {
     pub dedup_hours: u32,
     /// The most identities remembered; about 30 bytes of memory each.
     pub dedup_entries_max: usize,
+    /// How often the process looks whether a checkpoint is due, in seconds. With one, questions need not read all
+    /// manifests.
+    pub checkpoint_s: NonZeroU64,
     /// Makes big files of small ones while the process runs. Without it the process does not.
     pub compaction: Option<CompactionOptions>,
     /// How long what is kept. Without it everything stays.
@@ -67,6 +71,7 @@ impl Default for LakeOptions {
             late_after_hours: 7 * 24,
             dedup_hours: 24,
             dedup_entries_max: 2_000_000,
+            checkpoint_s: const { NonZeroU64::new(300).unwrap() },
             compaction: None,
             retention: None,
         }

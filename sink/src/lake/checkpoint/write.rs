@@ -49,7 +49,7 @@ async fn next(at: &LakeStore, mut look: Look, always: bool) -> Result<u64, Error
 struct Piece {
     /// It is there, with these files.
     kept: Option<RunRef>,
-    /// Those of a run of former files are read when they are needed.
+    /// Those of a run that is there are read when they are needed.
     files: Vec<Listed>,
 }
 
@@ -61,8 +61,8 @@ impl Piece {
 
 #[derive(Debug)]
 enum Phase {
-    /// Read the runs of former files that are put together with others.
-    Former,
+    /// Read the runs that are put together with others.
+    Merged,
     Runs,
     Root,
     List,
@@ -74,7 +74,8 @@ enum Phase {
 pub(in crate::lake) struct Write {
     before: Checkpoint,
     next: Checkpoint,
-    /// Former files, until their runs are known.
+    /// Groups of the live and of the former files, until their runs are known.
+    live: Vec<Vec<Piece>>,
     former: Vec<Vec<Piece>>,
     puts: Vec<(String, Vec<u8>)>,
     phase: Phase,
@@ -94,16 +95,15 @@ impl Write {
         let files = snapshot.former.into_iter().map(Listed::Former).collect();
         former.push(Piece { kept: None, files });
         let live = live(&before.live, snapshot.files, &places, &still);
-        let mut write = Self {
+        Self {
             next: Checkpoint { lanes, redriven, ..Checkpoint::default() },
+            live: grouped(live),
             former: grouped(former),
             before,
             puts: Vec::new(),
-            phase: Phase::Former,
+            phase: Phase::Merged,
             sent: false,
-        };
-        write.next.live = write.runs(grouped(live));
-        write
+        }
     }
 
     /// The runs of these groups; those that are new are to be put.
@@ -124,10 +124,11 @@ impl Write {
         runs
     }
 
-    /// Runs of former files that are put together with others.
-    fn merged(former: &mut [Vec<Piece>]) -> impl Iterator<Item = (RunRef, &mut Piece)> {
-        let groups = former.iter_mut().filter(|group| group.len() > 1);
-        groups.flatten().filter_map(|piece| Some((piece.kept.clone()?, piece)))
+    /// Runs that are put together with others and were not read yet.
+    fn unread(&mut self) -> impl Iterator<Item = (RunRef, &mut Piece)> {
+        let groups = self.live.iter_mut().chain(&mut self.former).filter(|group| group.len() > 1);
+        let pieces = groups.flatten().filter(|piece| piece.files.is_empty());
+        pieces.filter_map(|piece| Some((piece.kept.clone()?, piece)))
     }
 
     /// One move; ends with how many epochs the newest checkpoint covers.
@@ -154,9 +155,8 @@ impl Write {
             |path, bytes: Vec<u8>| Request::Put { path, bytes: bytes.into(), if_absent: true };
         let list = |folder: &str| Request::List { folder: folder.into(), after: None };
         match &self.phase {
-            Phase::Former => {
-                let runs = Self::merged(&mut self.former).map(|(run, _)| run);
-                runs.map(|run| Request::Get { path: run.path() }).collect()
+            Phase::Merged => {
+                self.unread().map(|(run, _)| Request::Get { path: run.path() }).collect()
             }
             Phase::Runs => {
                 std::mem::take(&mut self.puts).into_iter().map(|(p, b)| put(p, b)).collect()
@@ -172,8 +172,8 @@ impl Write {
     /// The phase after this one; `None` at the end.
     fn take(&mut self, answers: Vec<Answer>) -> Result<Option<Phase>, Error> {
         match &self.phase {
-            Phase::Former => {
-                for ((run, piece), answer) in Self::merged(&mut self.former).zip(answers) {
+            Phase::Merged => {
+                for ((run, piece), answer) in self.unread().zip(answers) {
                     let files = match answer {
                         Answer::Bytes(bytes) => decode_run(&run, &bytes),
                         _ => None,
@@ -183,8 +183,9 @@ impl Write {
                     let files = files.ok_or_else(damaged)?.into_iter();
                     piece.files = files.map(|(_, listed)| listed).collect();
                 }
-                let former = std::mem::take(&mut self.former);
-                self.next.former = self.runs(former);
+                let (live, former) =
+                    (std::mem::take(&mut self.live), std::mem::take(&mut self.former));
+                (self.next.live, self.next.former) = (self.runs(live), self.runs(former));
                 Ok(Some(Phase::Runs))
             }
             Phase::Runs => Ok(Some(Phase::Root)),

@@ -2,7 +2,7 @@
 //! manifests after it. A state machine without I/O.
 //!
 //! ```text
-//! Roots ──► Root ──► Runs (and the last manifests that it knows) ──► Upkeep ──► Lanes ──► Others ──► Tail
+//! Roots ──► Root ──► Runs (and the last manifests that it knows) ──► Upkeep [──► Live] ──► Lanes ──► Others ──► Tail
 //!            ▲ damaged, gone or of other chains │                     ▲
 //!            └─the one before it────────────────┴──none is left───────┘
 //! ```
@@ -30,7 +30,8 @@ pub(in crate::lake) enum Beside {
     Nothing,
     /// Files that were part of it.
     Former,
-    /// Those of them that the newest checkpoint does not know, to write the next one.
+    /// Those of them that the newest checkpoint does not know, to write the next one. The files that it does know are
+    /// read only when upkeep has taken some away since.
     News,
 }
 
@@ -58,6 +59,7 @@ enum Phase {
     Root(String),
     Runs,
     Upkeep,
+    Live,
     Lanes,
     Others(Vec<Arc<str>>),
     Tail,
@@ -67,7 +69,7 @@ enum Phase {
 #[derive(Clone, Debug, Default)]
 pub(in crate::lake) struct Base {
     pub checkpoint: Checkpoint,
-    /// Run and place in it of each file that was live.
+    /// Run and place in it of each file that was live, where those were read.
     pub places: Vec<(usize, u32)>,
 }
 
@@ -128,17 +130,21 @@ impl Look {
 
     fn failed(&self, failure: Failure) -> Error {
         let what = match self.phase {
-            Phase::Roots | Phase::Root(_) | Phase::Runs => "the checkpoints cannot be read",
+            Phase::Roots | Phase::Root(_) | Phase::Runs | Phase::Live => {
+                "the checkpoints cannot be read"
+            }
             Phase::Lanes | Phase::Upkeep | Phase::Others(_) => "the manifests cannot be listed",
             Phase::Tail => "the manifests cannot be read",
         };
         Error::caused(Kind::Store, what, failure)
     }
 
+    /// Those to be read with the root.
     fn runs(&self) -> impl Iterator<Item = &RunRef> {
         let Checkpoint { live, former, .. } = &self.base.checkpoint;
+        let live = live.iter().filter(|_| self.beside != Beside::News);
         let former = former.iter().filter(|_| self.beside == Beside::Former);
-        live.iter().chain(former)
+        live.chain(former)
     }
 
     fn requests(&self) -> Vec<Request> {
@@ -150,6 +156,10 @@ impl Look {
                 let manifest = |c: &Covered| layout::manifest(&c.lane, c.epoch);
                 let manifests = self.base.checkpoint.lanes.iter().map(manifest);
                 let paths = manifests.chain(self.runs().map(RunRef::path));
+                paths.map(|path| Request::Get { path }).collect()
+            }
+            Phase::Live => {
+                let paths = self.base.checkpoint.live.iter().map(RunRef::path);
                 paths.map(|path| Request::Get { path }).collect()
             }
             Phase::Lanes => vec![Request::Folders { folder: layout::MANIFESTS.into() }],
@@ -196,7 +206,17 @@ impl Look {
             }
             Phase::Upkeep => {
                 self.upkeep = self.listed(&layout::UPKEEP.into(), answers.into_iter().next())?;
-                Ok(Some(Phase::Lanes))
+                let unread = self.beside == Beside::News && !self.base.checkpoint.live.is_empty();
+                let is_wanted = unread && !self.upkeep.is_empty();
+                Ok(Some(if is_wanted { Phase::Live } else { Phase::Lanes }))
+            }
+            Phase::Live => {
+                let path = self.base.checkpoint.path();
+                let runs = self.base.checkpoint.live.clone();
+                Ok(Some(match self.fill(&runs, answers) {
+                    Some(()) => Phase::Lanes,
+                    None => self.passed_over(&path),
+                }))
             }
             Phase::Lanes => {
                 let folders = paths(answers);
@@ -239,23 +259,27 @@ impl Look {
 
     /// Begins with the checkpoint; `None` when it is not whole or not of these chains.
     fn begin(&mut self, answers: Vec<Answer>) -> Option<()> {
-        let Base { checkpoint, mut places } = std::mem::take(&mut self.base);
         let mut answers = answers.into_iter();
-        for (covered, answer) in checkpoint.lanes.iter().zip(answers.by_ref()) {
+        for (covered, answer) in self.base.checkpoint.lanes.iter().zip(answers.by_ref()) {
             let Answer::Bytes(bytes) = answer else { return None };
             if Checksum::of(&bytes) != covered.hash && !planted!(CheckpointOfOthers) {
                 return None;
             }
             self.chains.insert(covered.lane.as_str().into(), Chain::after(covered));
         }
-        self.base.checkpoint = checkpoint;
+        self.live.begin_with_redriven(&self.base.checkpoint.redriven);
         let runs: Vec<RunRef> = self.runs().cloned().collect();
+        self.fill(&runs, answers)
+    }
+
+    /// Begins with the files of these runs of the checkpoint; `None` when one is not whole.
+    fn fill(&mut self, runs: &[RunRef], answers: impl IntoIterator<Item = Answer>) -> Option<()> {
         for ((n, run), answer) in runs.iter().enumerate().zip(answers) {
             let Answer::Bytes(bytes) = answer else { return None };
             for (place, listed) in decode_run(run, &bytes)? {
                 match listed {
                     Listed::Live(live) if n < self.base.checkpoint.live.len() => {
-                        places.push((n, place));
+                        self.base.places.push((n, place));
                         self.live.begin_with(live);
                     }
                     Listed::Former(former) => self.live.begin_with_former(former),
@@ -263,8 +287,6 @@ impl Look {
                 }
             }
         }
-        self.live.begin_with_redriven(&self.base.checkpoint.redriven);
-        self.base.places = places;
         Some(())
     }
 
