@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what integration tests run against, pinned, into .deps: a broker that speaks the Kafka
-# protocol, emulators of S3, Kinesis, Google Cloud Storage and Azure Storage, and DuckDB, which reads what we write. Does nothing
+# protocol, emulators of S3, Kinesis, Google Cloud Storage and Azure Storage, Debian's containerd, and DuckDB, which reads what we write. Does nothing
 # when they are there. Runs as any user; only Debian's python3-venv and npm, where they are missing, need root.
 set -eu
 
@@ -12,7 +12,7 @@ azurite=azurite@3.37.0
 kinesis=kinesis-local@0.6.2
 mark="$venv/installed"
 
-if [ -f "$mark" ] && [ "$(cat "$mark")" = "$wanted $azurite $kinesis" ] && [ -x "$venv/bin/tansu" ]; then
+if [ -f "$mark" ] && [ "$(cat "$mark")" = "$wanted $azurite $kinesis containerd" ] && [ -x "$venv/bin/tansu" ]; then
     echo "test servers: there already ($wanted)"
     exit 0
 fi
@@ -48,5 +48,10 @@ ln -sf ../../npm/node_modules/.bin/azurite "$venv/bin/azurite"
 # It looks for its settings where it stands.
 printf '#!/bin/sh\ncd "$(dirname "$0")/../../npm/node_modules/kinesis-local" && exec node main.js\n' >"$venv/bin/kinesis-local"
 chmod +x "$venv/bin/kinesis-local"
-printf '%s' "$wanted $azurite $kinesis" >"$mark"
+echo "test servers: unpacking Debian's containerd"
+mkdir -p .deps/containerd
+(cd .deps/containerd && { apt-get download -qq containerd || { apt-get update -qq && apt-get download -qq containerd; }; } && dpkg -x containerd_*.deb . && rm containerd_*.deb)
+ln -sf ../../containerd/usr/bin/containerd "$venv/bin/containerd"
+ln -sf ../../containerd/usr/bin/ctr "$venv/bin/ctr"
+printf '%s' "$wanted $azurite $kinesis containerd" >"$mark"
 echo "test servers: done"

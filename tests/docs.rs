@@ -83,7 +83,7 @@ fn the_guide_to_a_poll_source_works() {
 
 #[test]
 fn the_configuration_guide_works() {
-    assert_eq!(follow("docs/configuration.md"), 8);
+    assert_eq!(follow("docs/configuration.md"), 9);
 }
 
 #[test]

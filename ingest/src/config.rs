@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::aws_s3::{AwsS3Options, AwsS3Source};
 use crate::azure::{AzureBlobOptions, AzureBlobSource};
+use crate::containerd::{ContainerdOptions, ContainerdSource};
 use crate::crowdstrike_streams::{CrowdstrikeStreamsOptions, CrowdstrikeStreamsSource};
 use crate::docker::{DockerOptions, DockerSource};
 use crate::error::{ConfigError, ErrorKind};
@@ -86,6 +87,15 @@ pub const SOURCES: &[SourceKind] = &[
         build: |config, name| {
             let options = config.docker.clone().unwrap_or_default();
             Ok(Box::new(DockerSource::new(name, &config.log_type, options)?))
+        },
+    },
+    SourceKind {
+        name: "containerd",
+        doc: "Events of containerd, with what its containers run and may do.",
+        is_given: |config| config.containerd.is_some(),
+        build: |config, name| {
+            let options = config.containerd.clone().unwrap_or_default();
+            Ok(Box::new(ContainerdSource::new(name, &config.log_type, options)?))
         },
     },
     SourceKind {
@@ -174,6 +184,9 @@ pub struct SourceConfig {
     /// Read topics.
     #[serde(default)]
     pub kafka: Option<KafkaOptions>,
+    /// Follow containerd.
+    #[serde(default)]
+    pub containerd: Option<ContainerdOptions>,
     /// Follow a Docker engine.
     #[serde(default)]
     pub docker: Option<DockerOptions>,

@@ -1,5 +1,5 @@
-//! Real servers for tests: a broker that speaks the Kafka protocol, emulators of S3, Kinesis and Pub/Sub, a TLS
-//! front, a stand-in for CrowdStrike's event streams, a wire that can be cut, a proxy that spoils requests, and an authority that signs certificates for
+//! Real servers for tests: a broker that speaks the Kafka protocol, emulators of S3, Kinesis and Pub/Sub,
+//! containerd, a TLS front, a stand-in for CrowdStrike's event streams, a wire that can be cut, a proxy that spoils requests, and an authority that signs certificates for
 //! one test.
 //!
 //! `scripts/test-deps.sh` installs the programs. A server listens on a free port of the loopback
@@ -11,6 +11,7 @@ mod azure;
 mod broker;
 mod bucket;
 mod cloud_storage;
+mod containerd;
 pub mod falcon;
 mod faults;
 mod front;
@@ -26,6 +27,7 @@ pub use azure::Azure;
 pub use broker::{Broker, Topic};
 pub use bucket::Bucket;
 pub use cloud_storage::CloudStorage;
+pub use containerd::Containerd;
 pub use falcon::Falcon;
 pub use faults::{Fault, Faults};
 pub use front::Front;

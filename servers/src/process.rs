@@ -52,13 +52,18 @@ pub(crate) struct Process(Child);
 impl Process {
     /// Starts it and waits until it listens on the address.
     pub fn start(command: &mut Command, address: &str) -> Self {
+        Self::start_until(command, || TcpStream::connect(address).is_ok())
+    }
+
+    /// Starts it and waits until it does what is asked for.
+    pub fn start_until(command: &mut Command, mut is_up: impl FnMut() -> bool) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut process = Self(command.spawn().expect("an installed server starts"));
         let began = Instant::now();
-        while TcpStream::connect(address).is_err() {
+        while !is_up() {
             let ended = process.0.try_wait().expect("a child can be asked");
             assert!(ended.is_none(), "{command:?} ended: {ended:?}");
-            assert!(began.elapsed() < START_MAX, "{command:?} does not listen on {address}");
+            assert!(began.elapsed() < START_MAX, "{command:?} does not listen");
             std::thread::sleep(Duration::from_millis(50));
         }
         process
