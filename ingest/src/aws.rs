@@ -1,23 +1,19 @@
 //! Who we are at AWS, for every source that speaks to it.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+pub(crate) mod sign;
+
+use std::time::Duration;
 
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::{Builder, tls};
 use event::Secret;
-use object_store::CredentialProvider;
-use object_store::aws::AwsCredential;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use tokio::sync::Mutex;
 
-/// Credentials that end sooner than that are got anew.
-const RENEW: Duration = Duration::from_secs(300);
 /// A request for messages waits at SQS for some seconds.
 const ATTEMPT_MAX: Duration = Duration::from_secs(30);
 
@@ -104,47 +100,6 @@ impl AwsOptions {
         }
         let provider = SharedCredentialsProvider::new(assumed.build().await);
         base.into_builder().credentials_provider(provider).build()
-    }
-}
-
-/// The same credentials for `object_store`, which renews them only when it is told to.
-#[derive(Debug)]
-pub(crate) struct StoreCredentials {
-    provider: SharedCredentialsProvider,
-    held: Mutex<Option<(Arc<AwsCredential>, SystemTime)>>,
-}
-
-impl StoreCredentials {
-    /// `None`: there is no way to credentials.
-    pub fn new(config: &SdkConfig) -> Option<Self> {
-        let provider = config.credentials_provider()?;
-        Some(Self { provider, held: Mutex::default() })
-    }
-}
-
-#[async_trait::async_trait]
-impl CredentialProvider for StoreCredentials {
-    type Credential = AwsCredential;
-
-    async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let mut held = self.held.lock().await;
-        let now = SystemTime::now();
-        if let Some((credential, until)) = held.as_ref()
-            && *until > now
-        {
-            return Ok(credential.clone());
-        }
-        let got = self.provider.provide_credentials().await;
-        let got =
-            got.map_err(|e| object_store::Error::Generic { store: "S3", source: e.into() })?;
-        let credential = Arc::new(AwsCredential {
-            key_id: got.access_key_id().to_owned(),
-            secret_key: got.secret_access_key().to_owned(),
-            token: got.session_token().map(str::to_owned),
-        });
-        let until = got.expiry().map_or(now + RENEW, |end| end - RENEW);
-        *held = Some((credential.clone(), until));
-        Ok(credential)
     }
 }
 

@@ -41,6 +41,7 @@ pub mod pubsub;
 pub mod source;
 pub mod standing;
 pub mod stdin;
+mod stores;
 pub mod syslog;
 mod tls;
 pub mod tokens;

@@ -17,6 +17,25 @@ use crate::ledger::Ledger;
 use crate::source::{Resume, ShutdownSender, Source, SourceContext, Summary, shutdown};
 use crate::standing::Standing;
 
+/// Names of objects that differ only in what a path would resolve, a URL encode or XML escape. With something in
+/// it, the one that ends in a slash is an object like the others.
+pub(crate) const NAMES: [&str; 14] = [
+    "plain.json",
+    "a/b.json",
+    "a//b.json",
+    "a%2Fb.json",
+    "/a/b.json",
+    "//b.json",
+    "a/../b.json",
+    "a/./b.json",
+    "a/.b/..b.json",
+    "50% off+1=2?#.json",
+    "\u{e4} \u{1f4a9}.json",
+    "<a> & \"b\".json",
+    "a&lt;b&amp;.json",
+    "trail/",
+];
+
 /// Reasons and bytes.
 type Rejects = Vec<(String, Vec<u8>)>;
 

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::hmac;
 
-use crate::http::http;
+use crate::http::{http, path_of};
 use crate::process::{Process, free_port, installed};
 
 /// The account of every emulator, and its key, which is no secret.
@@ -71,15 +71,11 @@ impl Azure {
         self.blob("PUT", name, "restype:container", &[], b"");
     }
 
-    /// A blob that is written at once.
+    /// A blob that is written at once, under any name.
     pub fn put(&self, container: &str, name: &str, body: &[u8]) {
-        self.blob(
-            "PUT",
-            &format!("{container}/{name}"),
-            "",
-            &[("x-ms-blob-type", "BlockBlob")],
-            body,
-        );
+        // A server may resolve `..` between slashes that it sees.
+        let path = format!("{container}/{}", path_of(name).replace('/', "%2F"));
+        self.blob("PUT", &path, "", &[("x-ms-blob-type", "BlockBlob")], body);
     }
 
     /// Adds to an append blob; the first time makes it.

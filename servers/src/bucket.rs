@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::http::http;
+use crate::http::{http, path_of};
 use crate::process::{Process, free_port, installed};
 
 /// A running emulator.
@@ -32,9 +32,9 @@ impl Bucket {
         format!("http://{}", self.address)
     }
 
-    /// Puts an object.
+    /// Puts an object, under any name.
     pub fn put(&self, key: &str, bytes: &[u8]) {
-        self.ask("s3", "PUT", &format!("/bucket/{key}"), bytes);
+        self.ask("s3", "PUT", &format!("/bucket/{}", path_of(key)), bytes);
     }
 
     /// A new queue; its URL.

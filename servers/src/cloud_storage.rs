@@ -12,7 +12,7 @@ use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 
-use crate::http::http;
+use crate::http::{http, path_of};
 use crate::passing::{ask, read_request};
 use crate::process::{Process, free_port, installed};
 
@@ -55,9 +55,9 @@ impl CloudStorage {
         format!("http://{}", self.front)
     }
 
-    /// Writes an object.
+    /// Writes an object, under any name.
     pub fn put(&self, name: &str, body: &[u8]) {
-        let name = name.replace('/', "%2F").replace(':', "%3A");
+        let name = path_of(name).replace('/', "%2F");
         let path = format!("/upload/storage/v1/b/bucket/o?uploadType=media&name={name}");
         self.ask("POST", &path, body);
     }

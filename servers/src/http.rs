@@ -27,3 +27,17 @@ pub fn http(address: &str, verb: &str, path: &str, headers: &str, body: &[u8]) -
     answer.take(length.unwrap_or(u64::MAX)).read_to_end(&mut body).unwrap();
     (status.expect("an answer has a status"), body)
 }
+
+/// A name of an object as a path: percent-encoded, but for slashes, which stay wherever they are.
+pub(crate) fn path_of(name: &str) -> String {
+    let mut out = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                out.push(char::from(byte));
+            }
+            _ => out += &format!("%{byte:02X}"),
+        }
+    }
+    out
+}

@@ -1,5 +1,6 @@
 //! Google's own Pub/Sub emulator, which is part of the Google Cloud CLI.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -65,9 +66,9 @@ impl Pubsub {
 
     /// Publishes a message without data that has these attributes.
     pub fn publish_with(&self, topic: &str, attributes: &[(&str, &str)]) {
-        let pairs: Vec<_> = attributes.iter().map(|(k, v)| format!(r#""{k}":"{v}""#)).collect();
-        let body = format!(r#"{{"messages":[{{"attributes":{{{}}}}}]}}"#, pairs.join(","));
-        self.ask("POST", &format!("topics/{topic}:publish"), &body);
+        let attributes: BTreeMap<_, _> = attributes.iter().copied().collect();
+        let body = serde_json::json!({"messages": [{"attributes": attributes}]});
+        self.ask("POST", &format!("topics/{topic}:publish"), &body.to_string());
     }
 
     /// How many messages a subscription gives at once, which are then leased.

@@ -125,7 +125,7 @@ impl AwsS3Options {
     fn wants(&self, key: &str) -> bool {
         let fits = |pattern: &String| crate::file::matches(pattern.as_bytes(), key.as_bytes());
         let is_included = self.include.is_empty() || self.include.iter().any(fits);
-        is_included && !self.exclude.iter().any(fits) && !key.ends_with('/')
+        is_included && !self.exclude.iter().any(fits)
     }
 }
 

@@ -4,6 +4,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::stores::names::decoded;
+
 /// SNS may forward what EventBridge forwarded.
 const WRAPS_MAX: usize = 3;
 
@@ -127,7 +129,7 @@ fn read_wrapped(text: &str, wraps: usize) -> Result<Vec<Announced>, String> {
 fn of_s3(record: Record) -> Option<Announced> {
     let name = record.event_name.strip_prefix("s3:").unwrap_or(&record.event_name);
     let detail = record.s3.filter(|_| name.starts_with("ObjectCreated:"))?;
-    let key = decoded(&detail.object.key);
+    let key = decoded(&detail.object.key, true);
     Some(announced(detail.bucket.name, key, detail.object.etag, record.aws_region))
 }
 
@@ -138,25 +140,6 @@ fn announced(
     region: Option<String>,
 ) -> Announced {
     Announced { bucket, key, etag: etag.filter(|etag| !etag.is_empty()), region }
-}
-
-fn decoded(key: &str) -> String {
-    let bytes = key.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let hex = || u8::from_str_radix(key.get(at + 1..at + 3)?, 16).ok();
-        match (bytes[at], hex()) {
-            (b'+', _) => out.push(b' '),
-            (b'%', Some(byte)) => {
-                out.push(byte);
-                at += 2;
-            }
-            (byte, _) => out.push(byte),
-        }
-        at += 1;
-    }
-    String::from_utf8(out).unwrap_or_else(|_| key.to_owned())
 }
 
 #[cfg(test)]

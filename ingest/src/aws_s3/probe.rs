@@ -1,14 +1,15 @@
 //! Whether the queue or the bucket can be read, and what their settings mean.
 
-use futures::StreamExt as _;
+use futures::TryStreamExt as _;
 use serde::Deserialize;
 
 use super::AwsS3Options;
 use super::listing::{self, Looked};
 use super::queue::{Queue, Standing};
-use super::store::{Stores, Trouble};
+use super::store::Stores;
 use crate::poll::source::now_ms;
 use crate::probe::Findings;
+use crate::stores::Entry;
 
 const DOCS: &str = "docs/aws.md";
 const NEEDS: &str = "sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility and \
@@ -60,39 +61,40 @@ pub(super) async fn try_out(options: &AwsS3Options) -> Findings {
         return found;
     }
     let Some(listing) = &options.listing else { return Findings::default() };
-    let stores = Stores::new(&config, options.aws.endpoint.as_deref());
     let mut found = Findings::new(format!("the bucket {}", listing.bucket), NEEDS, DOCS);
+    let stores = match Stores::new(&config, options.aws.endpoint.as_deref()) {
+        Ok(stores) => stores,
+        Err(words) => {
+            found.bad("settings", words);
+            return found;
+        }
+    };
     let now_ms = now_ms();
     let mut sample = None;
     for prefix in listing::prefixes(listing, Looked::since_ms(None, listing, now_ms), now_ms) {
-        let listed = async {
-            let mut listed = stores.list(&listing.bucket, &prefix)?;
-            while let Some(meta) = listed.next().await {
-                let key = meta?.location;
-                if options.wants(key.as_ref()) {
-                    return Ok(Some(key));
-                }
-            }
-            Ok(None)
-        };
-        match listed.await {
-            Ok(key) => {
+        let bucket = stores.bucket(&listing.bucket, None);
+        let wanted = bucket.entries(prefix.clone()).try_filter(|entry| {
+            futures::future::ready(options.wants(&entry.key) && !entry.is_folder())
+        });
+        match std::pin::pin!(wanted).try_next().await {
+            Ok(entry) => {
                 found.good(format!("`{prefix}` can be listed"));
-                sample = key;
+                sample = entry;
             }
-            Err(Trouble::Gone(words) | Trouble::Refused(words)) => found.bad(prefix, words),
+            Err(trouble) => found.bad(prefix, trouble.words()),
         }
         if sample.is_some() {
             break;
         }
     }
-    let Some(key) = sample else {
+    let Some(Entry { key, .. }) = sample else {
         found.good("no object of the days in question is there");
         return found;
     };
-    match stores.get(&listing.bucket, key.as_ref(), None).await {
-        Ok(got) => found.good(format!("{key} can be read, {} bytes", got.meta.size)),
-        Err(Trouble::Gone(words) | Trouble::Refused(words)) => found.bad(key.to_string(), words),
+    let shown = event::shown::line(&key);
+    match stores.get(&listing.bucket, &key, None).await {
+        Ok((entry, _)) => found.good(format!("{shown} can be read, {} bytes", entry.size)),
+        Err(trouble) => found.bad(shown, trouble.words()),
     }
     found
 }

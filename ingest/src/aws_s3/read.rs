@@ -9,9 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 use super::body::{self, Job, Piece};
 use super::notice::Announced;
 use super::shelf::{Mark, Object};
-use super::store::{Stores, Trouble};
+use super::store::Stores;
 use crate::framing::Options;
 use crate::meter::Meter;
+use crate::stores::Trouble;
 
 /// What is heard of an object while it is read.
 pub(super) enum News {
@@ -56,8 +57,9 @@ impl Reader {
             let words = "it is Parquet, which is not read: have it written as text or JSON";
             return Err(News::Trouble(Trouble::Gone(words.to_owned())));
         }
-        let got = self.stores.get(bucket, key, region.as_deref()).await.map_err(News::Trouble)?;
-        let object = named(bucket, key, got.meta.e_tag.as_deref().unwrap_or_default());
+        let got = self.stores.get(bucket, key, region.as_deref()).await;
+        let (entry, chunks) = got.map_err(News::Trouble)?;
+        let object = named(bucket, key, entry.etag.as_deref().unwrap_or_default());
         let (answer, answered) = oneshot::channel();
         let opened = (number, News::Opened(object.clone(), answer));
         news.send(opened).await.map_err(|_| News::Skipped)?;
@@ -71,7 +73,7 @@ impl Reader {
             meter: self.meter,
         };
         let (sender, mut pieces) = mpsc::channel(2);
-        let body = got.into_stream().map(|part| part.map_err(std::io::Error::other));
+        let body = chunks.map(|part| part.map_err(std::io::Error::other));
         let reading = body::read(job, body, sender);
         let forward = async {
             while let Some(piece) = pieces.recv().await {

@@ -21,7 +21,7 @@ use super::notice::{self, Announced};
 use super::queue::{BATCH_MAX, Message, Queue, Standing};
 use super::read::{News, Reader};
 use super::shelf::Shelf;
-use super::store::{Stores, Trouble};
+use super::store::Stores;
 use crate::emitter::{Closed, Emitter};
 use crate::error::{ErrorKind, SourceError};
 use crate::finished::FinishedReceiver;
@@ -31,6 +31,7 @@ use crate::poll::backoff::{Chance, pause_ms};
 use crate::poll::seen::Id;
 use crate::poll::source::{now_ms, seed};
 use crate::source::{Shutdown, SourceContext, Summary};
+use crate::stores::Trouble;
 
 /// Objects that were listed and wait to be read; listing waits beyond that.
 const WAITING_MAX: usize = 10_000;
@@ -110,7 +111,9 @@ impl Work {
             let queue = Queue::new(&config, url, options.visibility_s);
             Arc::new(queue)
         });
-        let stores = Arc::new(Stores::new(&config, options.aws.endpoint.as_deref()));
+        let stores = Stores::new(&config, options.aws.endpoint.as_deref())
+            .map_err(|words| SourceError::new(&name, ErrorKind::Config, words))?;
+        let stores = Arc::new(stores);
         let meter = Meter::new(&name, &standing);
         let now = Instant::now();
         Ok(Self {
@@ -285,11 +288,7 @@ impl Work {
             Answer::Depth(Ok(standing)) => self.reader.meter.lag("queue", standing.visible),
             Answer::Depth(Err(words)) => tracing::debug!("the queue's depth is not known: {words}"),
             Answer::Listed(began_ms, listed) => {
-                if let Err(Trouble::Gone(words) | Trouble::Refused(words)) = &listed {
-                    self.up(Some(words.clone()));
-                } else {
-                    self.up(None);
-                }
+                self.up(listed.as_ref().err().map(|trouble| trouble.words().to_owned()));
                 if let Some(look) = self.look.as_mut().filter(|look| look.began_ms == began_ms) {
                     look.is_listed = true;
                     look.has_failed |= listed.is_err();

@@ -7,8 +7,6 @@ use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use event::Secret;
-use object_store::CredentialProvider;
-use object_store::azure::{AzureCredential, MicrosoftAzureBuilder};
 use ring::hmac;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,6 +14,8 @@ use serde::Deserialize;
 use crate::poll::client::Client;
 use crate::poll::request::{Reply, Request};
 use crate::poll::source::now_ms;
+use crate::stores;
+use crate::stores::names::decoded;
 use crate::tokens::{EntraAuth, Tokens};
 
 /// The first version that takes tokens of Entra ID for queues.
@@ -45,23 +45,6 @@ enum Kind {
 pub(super) struct Proof {
     kind: Kind,
     client: Client,
-}
-
-/// Gives the store the tokens that queues use as well.
-#[derive(Debug)]
-struct Bearer(Arc<Tokens>);
-
-#[async_trait]
-impl CredentialProvider for Bearer {
-    type Credential = AzureCredential;
-
-    async fn get_credential(&self) -> object_store::Result<Arc<AzureCredential>> {
-        let told =
-            |words: String| object_store::Error::Generic { store: "Azure", source: words.into() };
-        let token = self.0.get().await.map_err(told)?;
-        let token = token.ok_or_else(|| told("there is no token".to_owned()))?;
-        Ok(Arc::new(AzureCredential::BearerToken(token.expose().to_owned())))
-    }
 }
 
 impl AzureAuth {
@@ -100,38 +83,40 @@ impl AzureAuth {
 const RESOURCE: &str = "https://storage.azure.com";
 
 impl Proof {
-    /// Lets a store's requests be signed.
-    pub fn sign(&self, builder: MicrosoftAzureBuilder) -> Result<MicrosoftAzureBuilder, String> {
-        Ok(match &self.kind {
-            Kind::Entra(tokens) => builder.with_credentials(Arc::new(Bearer(tokens.clone()))),
-            Kind::Key { key, .. } => builder.with_access_key(key.expose().trim()),
-            Kind::Sas(sas) => {
-                let pair = |pair: &str| {
-                    let (name, value) = pair.split_once('=')?;
-                    Some((name.to_owned(), decoded(value)))
-                };
-                let pairs = sas.expose().split('&').map(pair).collect::<Option<Vec<_>>>();
-                builder.with_sas_authorization(pairs.ok_or("`sas` is no shared access signature")?)
-            }
-        })
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Sends a request of the queue service.
     pub async fn send(&self, mut request: Request) -> Result<Reply, String> {
         request.header("x-ms-version", VERSION);
+        if let Kind::Entra(tokens) = &self.kind {
+            return tokens.send(request).await;
+        }
+        stores::Proof::sign(self, &mut request).await?;
+        self.client.send(request).await.map_err(|lost| lost.0)
+    }
+}
+
+#[async_trait]
+impl stores::Proof for Proof {
+    async fn sign(&self, request: &mut Request) -> Result<(), String> {
         match &self.kind {
-            Kind::Entra(tokens) => return tokens.send(request).await,
+            Kind::Entra(tokens) => {
+                let token = tokens.get().await?.ok_or("there is no token")?;
+                request.header("Authorization", format!("Bearer {}", token.expose()));
+            }
             Kind::Sas(sas) => {
                 let joint = if request.query.is_empty() { "" } else { "&" };
                 request.query += &format!("{joint}{}", sas.expose());
             }
             Kind::Key { account, key } => {
                 request.header("x-ms-date", http_date(now_ms()));
-                let signature = signature(&request, account, key);
+                let signature = signature(request, account, key);
                 request.header("Authorization", format!("SharedKey {account}:{signature}"));
             }
         }
-        self.client.send(request).await.map_err(|lost| lost.0)
+        Ok(())
     }
 }
 
@@ -144,14 +129,18 @@ fn signature(request: &Request, account: &str, key: &Secret) -> String {
         .query
         .split('&')
         .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| format!("\n{}:{}", name.to_lowercase(), decoded(value)))
+        .map(|(name, value)| format!("\n{}:{}", name.to_lowercase(), decoded(value, false)))
         .collect();
     query.sort();
     let (_, path) = request.host_and_path();
+    let header = |wanted| request.headers.iter().find(|(name, _)| name == wanted);
+    let if_match = header("if-match").map_or("", |(_, value)| value.as_str());
+    // Of the eleven headers that have lines of their own, the eighth is this, and no other is sent.
     let text = format!(
-        "{}{}{}/{account}{path}{}",
+        "{}{}{if_match}{}{}/{account}{path}{}",
         request.verb.as_str(),
-        "\n".repeat(12),
+        "\n".repeat(8),
+        "\n".repeat(4),
         own.concat(),
         query.concat()
     );
@@ -174,36 +163,14 @@ fn http_date(ms: i64) -> String {
     format!("{day}, {} {month} {} {} GMT", part(8..10), part(0..4), part(11..19))
 }
 
-/// Percent-decoded.
-pub(super) fn decoded(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let code = (*byte == b'%').then(|| after.get(..2)).flatten();
-        let code = code.and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(code) => {
-                out.push(code);
-                rest = &after[2..];
-            }
-            None => {
-                out.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn dates_and_codes_are_those_of_http() {
+    fn dates_are_those_of_http() {
         assert_eq!(http_date(1_800_000_000_999), "Fri, 15 Jan 2027 08:00:00 GMT");
         assert_eq!(http_date(0), "Thu, 01 Jan 1970 00:00:00 GMT");
-        assert_eq!(decoded("a%2Fb%3d%zz%4"), "a/b=%zz%4");
     }
 
     #[test]

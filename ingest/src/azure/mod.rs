@@ -8,23 +8,21 @@ mod credentials;
 mod probe;
 mod queue;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use event::LogType;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStore};
+use event::{LogType, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::error::{ErrorKind, SourceError};
 use crate::framing::{Format, Options, RECORD_BYTES_MAX};
 use crate::objects::{self, Notices, Setup};
-use crate::poll::client::{Client, Reach};
 use crate::probe::Findings;
 use crate::source::{Source, SourceContext, Summary};
+use crate::stores::{self, Dialect, Store};
 pub use credentials::AzureAuth;
 use credentials::Proof;
 use queue::Queue;
@@ -65,6 +63,10 @@ pub struct AzureBlobOptions {
     pub endpoint: Option<String>,
     /// Where queues are; default: `https://ACCOUNT.queue.core.windows.net`.
     pub queue_endpoint: Option<String>,
+    /// `http://proxy:3128`. Without it the environment's proxy applies.
+    pub proxy: Option<Secret>,
+    /// PEM file with more authorities that are trusted.
+    pub ca: Option<PathBuf>,
 }
 
 impl Default for AzureBlobOptions {
@@ -86,6 +88,8 @@ impl Default for AzureBlobOptions {
             remember_max: 1_000_000,
             endpoint: None,
             queue_endpoint: None,
+            proxy: None,
+            ca: None,
         }
     }
 }
@@ -124,28 +128,16 @@ impl AzureBlobOptions {
     }
 
     fn proof(&self) -> Result<Arc<Proof>, String> {
-        let reach =
-            Reach { proxy: None, ca: None, request_ms_max: 60_000, answer_bytes_max: 16 << 20 };
-        Ok(Arc::new(self.auth.proof(&self.account, Client::new(&reach)?)?))
+        let client = stores::client(self.proxy.as_ref(), self.ca.as_ref())?;
+        Ok(Arc::new(self.auth.proof(&self.account, client)?))
     }
 
-    fn store(&self, proof: &Arc<Proof>) -> Result<Arc<dyn ObjectStore>, String> {
+    fn store(&self, proof: &Arc<Proof>) -> Arc<Store> {
         let endpoint = self.endpoint.clone();
         let endpoint =
             endpoint.unwrap_or_else(|| format!("https://{}.blob.core.windows.net", self.account));
-        let client = ClientOptions::new()
-            .with_allow_http(endpoint.starts_with("http://"))
-            .with_connect_timeout(Duration::from_secs(5))
-            // Of a whole body: a long one is read on after it.
-            .with_timeout(Duration::from_secs(600));
-        let builder = MicrosoftAzureBuilder::new()
-            .with_account(&self.account)
-            .with_container_name(&self.container)
-            .with_endpoint(endpoint)
-            .with_client_options(client)
-            .with_retry(objects::retry());
-        let store = proof.sign(builder)?.build();
-        Ok(Arc::new(store.map_err(|e| format!("the options for the container are wrong: {e}"))?))
+        let url = format!("{}/{}", endpoint.trim_end_matches('/'), self.container);
+        Arc::new(Store::new(proof.client().clone(), Dialect::Azure, url, proof.clone()))
     }
 
     fn queue(&self, proof: &Arc<Proof>) -> Option<Queue> {
@@ -163,7 +155,7 @@ impl AzureBlobOptions {
         Setup {
             log_type,
             framing,
-            prefix: self.prefix.as_deref().map(Path::from),
+            prefix: self.prefix.clone(),
             growing: self.growing.clone().filter(|end| !end.is_empty()),
             every: Duration::from_secs(u64::from(self.every_s)),
             look_back_ms: i64::from(self.look_back_hours) * 3_600_000,
@@ -200,7 +192,7 @@ impl Source for AzureBlobSource {
     async fn run(self: Box<Self>, context: SourceContext) -> Result<Summary, SourceError> {
         let failed = |words: String| SourceError::new(&context.name, ErrorKind::Config, words);
         let proof = self.options.proof().map_err(failed)?;
-        let store = self.options.store(&proof).map_err(failed)?;
+        let store = self.options.store(&proof);
         let queue = self.options.queue(&proof).map(|queue| Arc::new(queue) as Arc<dyn Notices>);
         objects::run(self.options.setup(self.log_type), store, queue, context).await
     }

@@ -11,7 +11,7 @@ impl AzureBlobSource {
     pub(super) async fn try_out(&self) -> Result<Findings, String> {
         let options = &self.options;
         let proof = options.proof()?;
-        let store = options.store(&proof)?;
+        let store = options.store(&proof);
         let needs = match options.queue {
             Some(_) => {
                 format!("Storage Blob Data Reader on the container, and {ROLE} on the queue")
@@ -20,8 +20,7 @@ impl AzureBlobSource {
         };
         let reads = format!("the container {} of {}", options.container, options.account);
         let mut found = Findings::new(reads, needs, DOCS);
-        let prefix = options.prefix.as_deref().map(object_store::path::Path::from);
-        crate::objects::try_out(&store, prefix.as_ref(), &mut found).await;
+        crate::objects::try_out(&store, options.prefix.as_deref(), &mut found).await;
         let Some(queue) = options.queue(&proof) else { return Ok(found) };
         match queue.peek().await {
             Ok(_) => {

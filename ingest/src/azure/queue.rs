@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::credentials::Proof;
 use crate::objects::{Notice, Notices, Says};
 use crate::poll::request::{Reply, Request, Verb, encode};
+use crate::stores::xml;
 
 /// An empty queue is asked again after this: it has no way to wait.
 const EMPTY: Duration = Duration::from_secs(5);
@@ -47,7 +48,7 @@ impl Queue {
         let mut request = Request::new(Verb::Get, format!("{}/messages", self.url));
         request.query = "peekonly=true&numofmessages=1".to_owned();
         let reply = self.send(request).await?;
-        Ok(elements(&String::from_utf8_lossy(&reply.body), "QueueMessage").len())
+        Ok(xml::elements(&String::from_utf8_lossy(&reply.body), "QueueMessage").len())
     }
 
     async fn send(&self, request: Request) -> Result<Reply, String> {
@@ -65,14 +66,14 @@ impl Queue {
     }
 
     fn notice(&self, message: &str) -> Notice {
-        let member = |name| elements(message, name).into_iter().next().unwrap_or_default();
-        let text = unescaped(&member("MessageText"));
+        let member = |name| xml::text(message, name).unwrap_or_default();
+        let text = member("MessageText");
         let decoded =
             BASE64.decode(text.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let text = decoded.unwrap_or(text);
         Notice {
             id: member("MessageId"),
-            receipt: unescaped(&member("PopReceipt")),
+            receipt: member("PopReceipt"),
             deliveries: member("DequeueCount").parse().unwrap_or(0),
             says: says(&text, &self.container),
             text,
@@ -94,8 +95,8 @@ impl Notices for Queue {
         request.query = format!("numofmessages=32&visibilitytimeout={}", self.lease_s);
         let reply = self.send(request).await?;
         let text = String::from_utf8_lossy(&reply.body);
-        let found: Vec<_> =
-            elements(&text, "QueueMessage").iter().map(|message| self.notice(message)).collect();
+        let messages = xml::elements(&text, "QueueMessage");
+        let found: Vec<_> = messages.iter().map(|message| self.notice(message.content)).collect();
         if found.is_empty() {
             tokio::time::sleep(EMPTY).await;
         }
@@ -119,19 +120,6 @@ impl Notices for Queue {
     fn lease_s(&self) -> u64 {
         self.lease_s
     }
-}
-
-/// The contents of the elements of this name, which do not nest and have no attributes.
-fn elements(xml: &str, name: &str) -> Vec<String> {
-    let (begin, end) = (format!("<{name}>"), format!("</{name}>"));
-    let after = xml.split(begin.as_str()).skip(1);
-    after.filter_map(|rest| Some(rest.split_once(end.as_str())?.0.to_owned())).collect()
-}
-
-fn unescaped(text: &str) -> String {
-    let plain = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&#xD;", "\r")];
-    let text = plain.iter().fold(text.to_owned(), |text, (code, c)| text.replace(code, c));
-    text.replace("&amp;", "&")
 }
 
 /// What a message says about the blobs of this container: Event Grid's own schema or CloudEvents, one or
@@ -190,14 +178,5 @@ mod tests {
         );
         assert!(matches!(says("hello", "logs"), Says::Foreign(_)));
         assert!(matches!(says(r#"{"a":1}"#, "logs"), Says::Foreign(_)));
-    }
-
-    #[test]
-    fn messages_are_taken_out_of_their_list() {
-        let xml = "<QueueMessagesList><QueueMessage><MessageId>1</MessageId><MessageText>a &amp;lt; b\
-                   </MessageText></QueueMessage><QueueMessage><MessageId>2</MessageId></QueueMessage>";
-        let found = elements(xml, "QueueMessage");
-        assert_eq!(found.len(), 2);
-        assert_eq!(unescaped(&elements(&found[0], "MessageText")[0]), "a &lt; b");
     }
 }

@@ -3,8 +3,8 @@ use servers::Azure;
 
 use super::*;
 use crate::decode::tests::gzip;
-use crate::testing::Lake;
 use crate::testing::front::{Fate, front};
+use crate::testing::{Lake, NAMES};
 
 const HOUR: &str = "resourceId=/SUBSCRIPTIONS/1/y=2099/m=01/d=02/h=03/m=00/PT1H.json";
 
@@ -208,4 +208,26 @@ async fn a_blob_that_may_not_be_read_does_not_hold_up_the_others() {
         assert_eq!(soon.expect("no pause grows"), records(1..n + 1));
     }
     running.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_name_holds_its_blob_is_read_under_that_name() {
+    let Some(server) = Azure::start() else { return };
+    server.container("logs");
+    server.queue("news");
+    for (n, name) in NAMES.iter().enumerate() {
+        server.put("logs", name, &lines(n..n + 1));
+    }
+    let lake = Lake::default();
+    let running = lake.start(source(options(&server)));
+    assert_eq!(running.wait_for(NAMES.len()).await, records(0..NAMES.len()));
+    let summary = running.stop().await.unwrap();
+    assert_eq!((summary.opened, summary.rejects), (NAMES.len() as u64, 0));
+    // The same, told of.
+    NAMES.iter().for_each(|name| server.send("news", &created(name)));
+    let told = AzureBlobOptions { queue: Some("news".to_owned()), ..options(&server) };
+    let lake = Lake::default();
+    let running = lake.start(source(told));
+    assert_eq!(running.wait_for(NAMES.len()).await, records(0..NAMES.len()));
+    assert_eq!(running.stop().await.unwrap().rejects, 0, "{:?}", lake.rejects.lock());
 }

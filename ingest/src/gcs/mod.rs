@@ -5,26 +5,28 @@
 
 mod news;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use event::LogType;
-use object_store::gcp::{GcpCredential, GoogleCloudStorageBuilder};
-use object_store::path::Path;
-use object_store::{ClientOptions, CredentialProvider, ObjectStore};
+use event::{LogType, Secret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::error::{ErrorKind, SourceError};
 use crate::framing::{Format, Options, RECORD_BYTES_MAX};
 use crate::objects::{self, Notices, Setup};
-use crate::poll::client::{Client, Reach};
+use crate::poll::request::Request;
 use crate::probe::Findings;
 use crate::pubsub::{PubsubOptions, PubsubSource};
 use crate::source::{Source, SourceContext, Summary};
+use crate::stores::{self, Dialect, Proof, Store};
 use crate::tokens::{GoogleAuth, Tokens};
 use news::News;
+
+/// Where Cloud Storage is, by its XML interface.
+const ENDPOINT: &str = "https://storage.googleapis.com";
 
 /// Options of the `gcs` source.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -57,6 +59,10 @@ pub struct GcsOptions {
     pub endpoint: Option<String>,
     /// Where Pub/Sub is.
     pub pubsub_endpoint: Option<String>,
+    /// `http://proxy:3128`. Without it the environment's proxy applies.
+    pub proxy: Option<Secret>,
+    /// PEM file with more authorities that are trusted.
+    pub ca: Option<PathBuf>,
 }
 
 impl Default for GcsOptions {
@@ -75,24 +81,23 @@ impl Default for GcsOptions {
             remember_max: 1_000_000,
             endpoint: None,
             pubsub_endpoint: None,
+            proxy: None,
+            ca: None,
         }
     }
 }
 
-/// Gives the store the source's tokens.
+/// The source's tokens.
 #[derive(Debug)]
 struct Bearer(Tokens);
 
 #[async_trait]
-impl CredentialProvider for Bearer {
-    type Credential = GcpCredential;
-
-    async fn get_credential(&self) -> object_store::Result<Arc<GcpCredential>> {
-        let told =
-            |words: String| object_store::Error::Generic { store: "GCS", source: words.into() };
-        let token = self.0.get().await.map_err(told)?;
-        let token = token.ok_or_else(|| told("there is no token".to_owned()))?;
-        Ok(Arc::new(GcpCredential { bearer: token.expose().to_owned() }))
+impl Proof for Bearer {
+    async fn sign(&self, request: &mut Request) -> Result<(), String> {
+        if let Some(token) = self.0.get().await? {
+            request.header("authorization", format!("Bearer {}", token.expose()));
+        }
+        Ok(())
     }
 }
 
@@ -118,35 +123,18 @@ impl GcsOptions {
             auth: self.auth.clone(),
             endpoint: self.pubsub_endpoint.clone().unwrap_or(usual.endpoint),
             lease_s: self.lease_s,
+            proxy: self.proxy.clone(),
+            ca: self.ca.clone(),
             ..PubsubOptions::default()
         })
     }
 
-    fn store(&self) -> Result<Arc<dyn ObjectStore>, String> {
-        let reach =
-            Reach { proxy: None, ca: None, request_ms_max: 60_000, answer_bytes_max: 1 << 20 };
-        let plain = self.endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
-        let client = ClientOptions::new()
-            .with_allow_http(plain)
-            .with_connect_timeout(Duration::from_secs(5))
-            // Of a whole body: a long one is read on after it.
-            .with_timeout(Duration::from_secs(600));
-        let mut builder = GoogleCloudStorageBuilder::new()
-            .with_bucket_name(&self.bucket)
-            .with_client_options(client)
-            .with_retry(objects::retry());
-        if let Some(endpoint) = &self.endpoint {
-            builder = builder.with_base_url(endpoint.trim_end_matches('/'));
-        }
-        builder = match self.auth.anonymous {
-            true => builder.with_skip_signature(true),
-            false => {
-                let tokens = Tokens::new(Client::new(&reach)?, self.auth.issuer()?);
-                builder.with_credentials(Arc::new(Bearer(tokens)))
-            }
-        };
-        let store = builder.build();
-        Ok(Arc::new(store.map_err(|e| format!("the options for the bucket are wrong: {e}"))?))
+    fn store(&self) -> Result<Arc<Store>, String> {
+        let client = stores::client(self.proxy.as_ref(), self.ca.as_ref())?;
+        let endpoint = self.endpoint.as_deref().unwrap_or(ENDPOINT).trim_end_matches('/');
+        let url = format!("{endpoint}/{}", self.bucket);
+        let proof = Bearer(Tokens::new(client.clone(), self.auth.issuer()?));
+        Ok(Arc::new(Store::new(client, Dialect::Google, url, Arc::new(proof))))
     }
 
     fn setup(&self, log_type: LogType) -> Setup {
@@ -155,7 +143,7 @@ impl GcsOptions {
         Setup {
             log_type,
             framing,
-            prefix: self.prefix.as_deref().map(Path::from),
+            prefix: self.prefix.clone(),
             // An object of Cloud Storage is never written on.
             growing: None,
             every: Duration::from_secs(u64::from(self.every_s)),
@@ -191,8 +179,7 @@ impl GcsSource {
         let reads = format!("the bucket {}", self.options.bucket);
         let mut found = Findings::new(reads, NEEDS, "docs/google-cloud.md");
         let store = self.options.store()?;
-        let prefix = self.options.prefix.as_deref().map(Path::from);
-        objects::try_out(&store, prefix.as_ref(), &mut found).await;
+        objects::try_out(&store, self.options.prefix.as_deref(), &mut found).await;
         let Some(pubsub) = self.options.pubsub() else { return Ok(found) };
         let pubsub = PubsubSource::new("", self.log_type.as_str(), pubsub);
         let pubsub = Box::new(pubsub.map_err(|e| e.message)?);

@@ -4,7 +4,7 @@ use servers::{CloudStorage, Pubsub};
 
 use super::*;
 use crate::decode::tests::gzip;
-use crate::testing::Lake;
+use crate::testing::{Lake, NAMES};
 
 fn options(server: &CloudStorage) -> GcsOptions {
     GcsOptions {
@@ -83,4 +83,37 @@ async fn notifications_lead_to_objects_and_are_acknowledged() {
     running.stop().await.unwrap();
     tokio::time::sleep(Duration::from_secs(11)).await;
     assert_eq!((pubsub.waiting("news"), lake.rejects.lock().len()), (0, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_name_holds_its_object_is_read_under_that_name() {
+    let (Some(server), Some(pubsub)) = (CloudStorage::start(), Pubsub::start()) else { return };
+    for (n, name) in NAMES.iter().enumerate() {
+        server.put(name, &lines(n..n + 1));
+    }
+    server.put("folder/", b"");
+    let lake = Lake::default();
+    let running = lake.start(source(options(&server)));
+    assert_eq!(running.wait_for(NAMES.len()).await, records(0..NAMES.len()));
+    let summary = running.stop().await.unwrap();
+    assert_eq!((summary.opened, summary.rejects), (NAMES.len() as u64, 0));
+    let of_folder = GcsOptions { prefix: Some("a".to_owned()), ..options(&server) };
+    let lake = Lake::default();
+    let running = lake.start(source(of_folder));
+    let is_below = |n: &usize| NAMES[*n].starts_with("a/");
+    let below: Vec<_> = (0..NAMES.len()).filter(is_below).map(|n| records(n..n + 1)).collect();
+    assert_eq!(running.wait_for(below.len()).await, below.concat());
+    running.stop().await.unwrap();
+    // The same, told of.
+    let subscription = Some(pubsub.subscription("news"));
+    for name in NAMES {
+        let pairs = [("eventType", "OBJECT_FINALIZE"), ("bucketId", "bucket"), ("objectId", name)];
+        pubsub.publish_with("news", &pairs);
+    }
+    let told =
+        GcsOptions { subscription, pubsub_endpoint: Some(pubsub.endpoint()), ..options(&server) };
+    let lake = Lake::default();
+    let running = lake.start(source(told));
+    assert_eq!(running.wait_for(NAMES.len()).await, records(0..NAMES.len()));
+    assert_eq!(running.stop().await.unwrap().rejects, 0, "{:?}", lake.rejects.lock());
 }

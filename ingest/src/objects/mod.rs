@@ -23,5 +23,13 @@ mod walk;
 mod work;
 
 pub(crate) use notices::{Notice, Notices, Says};
-pub(crate) use store::{retry, try_out};
+pub(crate) use store::try_out;
 pub(crate) use work::{Setup, run};
+
+/// What the names of objects in a folder begin with.
+fn folder(name: &str) -> String {
+    match name.is_empty() || name.ends_with('/') {
+        true => name.to_owned(),
+        false => format!("{name}/"),
+    }
+}

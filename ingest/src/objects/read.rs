@@ -1,9 +1,6 @@
 //! Reading one object: from its beginning, or on from where it was left.
 
-use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt as _};
-
-use super::body::{Body, Ended, shown};
+use super::body::{Body, Ended};
 use super::reading::Reading;
 use super::shelf::{Card, Found, Judged, Place, Stage};
 use super::work::{Failure, Work};
@@ -11,13 +8,11 @@ use crate::error::{ErrorKind, SourceError};
 use crate::framing::Frames;
 use crate::ledger::LedgerError;
 use crate::poll::source::now_ms;
+use crate::stores::{Entry, Extent, Trouble};
 
 impl Work {
     pub async fn read_key(&mut self, key: &str) -> Result<Option<Place>, Failure> {
-        let path =
-            Path::parse(key).map_err(|e| Failure::Never(format!("no name of an object: {e}")))?;
-        let meta = self.store.head(&path).await.map_err(|e| failure(&e))?;
-        let found = self.found(&meta);
+        let found = self.found(self.store.head(key).await?);
         self.read(&found, true).await
     }
 
@@ -25,12 +20,11 @@ impl Work {
         self.setup.growing.as_ref().is_some_and(|end| key.ends_with(end.as_str()))
     }
 
-    pub fn found(&self, meta: &ObjectMeta) -> Found {
-        let key = meta.location.to_string();
-        let changed_ms = meta.last_modified.timestamp_millis();
-        let version = meta.e_tag.clone().unwrap_or_else(|| format!("{changed_ms}/{}", meta.size));
+    pub fn found(&self, entry: Entry) -> Found {
+        let version = version(&entry);
+        let Entry { key, size, changed_ms, .. } = entry;
         let grows = self.grows(&key);
-        Found { key, version, size: meta.size, changed_ms, grows }
+        Found { key, version, size, changed_ms, grows }
     }
 
     /// Reads an object, or reads on; where its end is to be finished.
@@ -107,17 +101,14 @@ impl Work {
 
     /// The body from where it was left; `None` when the bytes before that are others.
     async fn body(&self, at: usize, found: &Found, read: u64) -> Result<Option<Body>, Failure> {
-        let path = Path::parse(&found.key).map_err(|e| Failure::Never(e.to_string()))?;
-        let if_match = Some(found.version.clone()).filter(|version| !version.contains('/'));
+        let etag = Some(found.version.clone()).filter(|version| !version.contains('/'));
         let tail = self.shelf.card(at).and_then(|(card, _)| card.tail).filter(|_| found.grows);
         let from = tail.map_or(if found.grows { read } else { 0 }, |tail| tail.from());
         if found.grows && from >= found.size {
             return Ok(Some(Body::plain(Box::pin(futures::stream::empty()))));
         }
-        let range = (from > 0).then_some(GetRange::Bounded(from..found.size));
-        let options = GetOptions { if_match, range, ..GetOptions::default() };
-        let got = self.store.get_opts(&path, options).await.map_err(|e| failure(&e))?;
-        let stream = got.into_stream();
+        let upto = (from > 0).then_some(found.size);
+        let (_, stream) = self.store.get(&found.key, Extent { from, upto, etag }).await?;
         if !found.grows {
             return Ok(Some(Body::decoded(stream, read)));
         }
@@ -196,27 +187,17 @@ impl Work {
     }
 }
 
-pub(super) fn listing(error: &object_store::Error) -> String {
-    match failure(error) {
-        Failure::Later(words) | Failure::Never(words) => format!("listing: {words}"),
-        Failure::Ended(error) => error.message,
-    }
+/// What tells this content of the object from others.
+pub(super) fn version(entry: &Entry) -> String {
+    let Entry { etag, changed_ms, size, .. } = entry;
+    etag.clone().unwrap_or_else(|| format!("{changed_ms}/{size}"))
 }
 
-/// What a store's refusal means.
-fn failure(error: &object_store::Error) -> Failure {
-    use object_store::Error;
-    let words = shown(error);
-    match error {
-        Error::NotFound { .. } => Failure::Never("it is not there (any more)".to_owned()),
-        // Azure's word for the archive tier, S3's for Glacier.
-        _ if words.contains("BlobArchived") || words.contains("InvalidObjectState") => {
-            Failure::Never("it is archived: bring it back to a tier that can be read".to_owned())
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Gone(words) => Self::Never(words),
+            Trouble::Refused(words) => Self::Later(words),
         }
-        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
-            Failure::Later(format!("the credential may not read it: {words}"))
-        }
-        Error::Precondition { .. } => Failure::Later("it was written while it was read".to_owned()),
-        _ => Failure::Later(words),
     }
 }

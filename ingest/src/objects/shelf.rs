@@ -160,12 +160,17 @@ impl Shelf {
         self.seen.set().len()
     }
 
+    /// This version was read to its end, and is in no slot.
+    pub fn is_done(&self, key: &str, version: &str) -> bool {
+        self.seen.set().contains(&id(key, version))
+    }
+
     /// What is to be done with an object.
     pub fn judge(&mut self, found: &Found) -> Judged {
         if let Some(&at) = self.by_key.get(&found.key) {
             return self.judge_held(at, found);
         }
-        if self.seen.set().contains(&id(&found.key, &found.version)) {
+        if self.is_done(&found.key, &found.version) {
             return Judged::Known(None);
         }
         if found.grows && self.seen.set().contains(&id(&found.key, GROWN)) {

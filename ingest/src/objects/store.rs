@@ -1,38 +1,24 @@
-//! What all stores have in common: how they try again, and trying them out.
+//! Trying a store out.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt as _;
-use object_store::path::Path;
-use object_store::{BackoffConfig, ObjectStore, ObjectStoreExt as _, RetryConfig};
 
-use super::body::shown;
 use crate::probe::Findings;
-
-/// Short: what fails is tried again by the source, which says so.
-pub(crate) fn retry() -> RetryConfig {
-    RetryConfig {
-        max_retries: 3,
-        retry_timeout: Duration::from_secs(30),
-        backoff: BackoffConfig { max_backoff: Duration::from_secs(5), ..BackoffConfig::default() },
-    }
-}
+use crate::stores::{Extent, Store};
 
 /// Lists one object and asks for it; its body is not read.
-pub(crate) async fn try_out(
-    store: &Arc<dyn ObjectStore>,
-    prefix: Option<&Path>,
-    found: &mut Findings,
-) {
-    match store.list(prefix).next().await {
+pub(crate) async fn try_out(store: &Arc<Store>, prefix: Option<&str>, found: &mut Findings) {
+    let prefix = prefix.map(super::folder).unwrap_or_default();
+    match store.clone().entries(prefix).next().await {
         None => found.good("objects may be listed; there is none"),
-        Some(Err(error)) => found.bad("listing", shown(&error)),
-        Some(Ok(object)) => {
-            found.good(format!("objects may be listed, such as {}", object.location));
-            match store.get(&object.location).await {
+        Some(Err(trouble)) => found.bad("listing", trouble.words()),
+        Some(Ok(entry)) => {
+            let shown = event::shown::line(&entry.key);
+            found.good(format!("objects may be listed, such as {shown}"));
+            match store.get(&entry.key, Extent::default()).await {
                 Ok(_) => found.good("objects may be read"),
-                Err(error) => found.bad("reading", shown(&error)),
+                Err(trouble) => found.bad("reading", trouble.words()),
             }
         }
     }

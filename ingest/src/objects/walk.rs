@@ -8,44 +8,50 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::stream;
-use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore};
+
+use crate::stores::{Entry, Listing, Page, Store, Trouble};
 
 /// A day: year, month, day.
 pub(super) type Day = (u32, u32, u32);
 
-/// More objects than this in one walk are for the next one.
+/// More objects than this in one walk are for the next one, to which these will be known.
 const OBJECTS_MAX: usize = 100_000;
+/// Folders that are listed at the same time.
+const AT_ONCE: usize = 8;
 
-/// Everything below `prefix` that may be of `oldest` or later, in any order.
+/// Everything below `prefix` that may be of `oldest` or later and is wanted, in any order; and whether that is all.
 pub(super) async fn walk(
-    store: &Arc<dyn ObjectStore>,
-    prefix: Option<Path>,
+    store: &Arc<Store>,
+    prefix: String,
     oldest: Day,
-) -> Result<Vec<ObjectMeta>, object_store::Error> {
-    let (mut open, mut found) = (vec![prefix], Vec::new());
+    wanted: impl Fn(&Entry) -> bool,
+) -> Result<(Vec<Entry>, bool), Trouble> {
+    // A folder, and where its listing goes on.
+    let (mut open, mut found) = (vec![(prefix, None::<String>)], Vec::new());
     while !open.is_empty() && found.len() < OBJECTS_MAX {
-        let at_once = open.len().min(8);
-        let some: Vec<_> = open.drain(open.len() - at_once..).collect();
-        let lists = some.into_iter().map(|prefix| {
-            let store = store.clone();
-            async move { store.list_with_delimiter(prefix.as_ref()).await }
+        let some = open.split_off(open.len().saturating_sub(AT_ONCE));
+        let lists = some.into_iter().map(|(prefix, after)| async move {
+            let listing = Listing { prefix: &prefix, folders: true, after: after.as_deref() };
+            let listed = store.list(listing).await;
+            (prefix, listed)
         });
-        let mut lists = stream::iter(lists).buffer_unordered(at_once);
-        while let Some(list) = lists.next().await {
-            let list = list?;
-            found.extend(list.objects);
-            let entered = list.common_prefixes.into_iter().filter(|p| !is_old(p.as_ref(), oldest));
-            open.extend(entered.map(Some));
+        let mut lists = stream::iter(lists).buffer_unordered(AT_ONCE);
+        while let Some((prefix, listed)) = lists.next().await {
+            let Page { entries, folders, next } = listed?;
+            found.extend(entries.into_iter().filter(|entry| !entry.is_folder() && wanted(entry)));
+            let entered = folders.into_iter().filter(|folder| !is_old(folder, oldest));
+            open.extend(entered.map(|folder| (folder, None)));
+            open.extend(next.map(|next| (prefix, Some(next))));
         }
     }
-    Ok(found)
+    Ok((found, open.is_empty()))
 }
 
 /// Whether a folder is named by a day, month or year that was over before `oldest`: `2026/03/01`,
 /// `y=2026/m=03/d=01`, `year=2026/…`.
 fn is_old(folder: &str, (year, month, day): Day) -> bool {
-    let numbers: Vec<Option<(usize, u32)>> = folder.split('/').map(number).collect();
+    let numbers: Vec<Option<(usize, u32)>> =
+        folder.trim_end_matches('/').split('/').map(number).collect();
     let is_year = |part: &Option<(usize, u32)>| {
         part.is_some_and(|(digits, n)| digits == 4 && (1990..2200).contains(&n))
     };

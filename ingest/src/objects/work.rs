@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use event::{Batch, LogType, Span};
 use futures::future::BoxFuture;
-use object_store::ObjectStore;
-use object_store::path::Path;
 
+use super::folder;
 use super::keeper::Keeper;
 use super::notices::{Notice, Notices, Says};
-use super::read::listing;
+use super::read::version;
 use super::shelf::{Found, Place, Shelf, Stage};
 use super::walk::{day_of, walk};
 use crate::assembler::now;
@@ -23,12 +22,14 @@ use crate::meter::Meter;
 use crate::poll::backoff::{Chance, pause_ms};
 use crate::poll::source::{now_ms, seed};
 use crate::source::{Shutdown, SourceContext, Summary};
+use crate::stores::{self, Entry, Store};
 
 /// What a source of objects decides.
 pub(crate) struct Setup {
     pub log_type: LogType,
     pub framing: Options,
-    pub prefix: Option<Path>,
+    /// Only objects in this folder.
+    pub prefix: Option<String>,
     /// Objects whose names end so may be written on.
     pub growing: Option<String>,
     /// How often is listed, or growing objects are looked at.
@@ -65,7 +66,7 @@ struct Waiting {
 
 pub(super) struct Work {
     pub setup: Setup,
-    pub store: Arc<dyn ObjectStore>,
+    pub store: Arc<Store>,
     pub shelf: Shelf,
     keeper: Option<Keeper>,
     waiting: Vec<Waiting>,
@@ -81,7 +82,7 @@ pub(super) struct Work {
 /// Runs a source of objects: with notifications, or by listing.
 pub(crate) async fn run(
     setup: Setup,
-    store: Arc<dyn ObjectStore>,
+    store: Arc<Store>,
     queue: Option<Arc<dyn Notices>>,
     context: SourceContext,
 ) -> Result<Summary, SourceError> {
@@ -224,11 +225,16 @@ impl Work {
     async fn list(&mut self) -> Result<(), Failure> {
         let began_ms = now_ms();
         let oldest_ms = began_ms - self.setup.look_back_ms;
-        let listed = walk(&self.store, self.setup.prefix.clone(), day_of(oldest_ms)).await;
-        let mut listed = listed.map_err(|e| Failure::Later(listing(&e)))?;
-        listed.retain(|meta| meta.last_modified.timestamp_millis() >= oldest_ms);
-        listed.sort_by_key(|meta| meta.last_modified);
-        let found: Vec<_> = listed.iter().map(|meta| self.found(meta)).collect();
+        let prefix = self.setup.prefix.as_deref().map(folder).unwrap_or_default();
+        let shelf = &self.shelf;
+        let wanted = |entry: &Entry| {
+            entry.changed_ms >= oldest_ms && !shelf.is_done(&entry.key, &version(entry))
+        };
+        let listed = walk(&self.store, prefix, day_of(oldest_ms), wanted).await;
+        let told = |trouble: stores::Trouble| format!("listing: {}", trouble.words());
+        let (mut listed, is_whole) = listed.map_err(|trouble| Failure::Later(told(trouble)))?;
+        listed.sort_by_key(|entry| entry.changed_ms);
+        let found: Vec<_> = listed.into_iter().map(|entry| self.found(entry)).collect();
         let mut trouble = Trouble::default();
         for found in found {
             if self.shutdown.is_requested() {
@@ -239,7 +245,7 @@ impl Work {
         }
         self.close().await?;
         self.remember(Frames::default()).await?;
-        if !trouble.has_failed {
+        if is_whole && !trouble.has_failed {
             self.meter.read_to(began_ms);
         }
         Ok(())

@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client as Http, Proxy, RequestBuilder, Response, redirect};
+use reqwest::{
+    Certificate, Client as Http, ClientBuilder, Proxy, RequestBuilder, Response, redirect,
+};
 
 use super::request::{Lost, Reply, Request, Verb};
 
@@ -30,8 +32,17 @@ pub struct Client {
 impl Client {
     /// Fails in words.
     pub fn new(reach: &Reach) -> Result<Self, String> {
+        Self::build(reach, Http::builder())
+    }
+
+    /// As [`Client::new`], but bodies come as they are stored: none is decompressed on its way.
+    pub fn of_stored(reach: &Reach) -> Result<Self, String> {
+        Self::build(reach, Http::builder().no_gzip())
+    }
+
+    fn build(reach: &Reach, builder: ClientBuilder) -> Result<Self, String> {
         let timeout = Duration::from_millis(reach.request_ms_max.max(1_000));
-        let mut builder = Http::builder()
+        let mut builder = builder
             .redirect(redirect::Policy::none())
             .timeout(timeout)
             .connect_timeout(timeout.min(Duration::from_secs(10)))
@@ -59,6 +70,7 @@ impl Client {
         let url = request.full_url();
         let mut builder = match request.verb {
             Verb::Get => self.http.get(url),
+            Verb::Head => self.http.head(url),
             Verb::Post => self.http.post(url),
             Verb::Put => self.http.put(url),
             Verb::Delete => self.http.delete(url),

@@ -9,6 +9,8 @@ pub enum Verb {
     #[default]
     Get,
     Post,
+    #[serde(skip)]
+    Head,
     /// Not for connectors: what they ask changes nothing.
     #[serde(skip)]
     Put,
@@ -20,6 +22,7 @@ impl Verb {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Head => "HEAD",
             Self::Post => "POST",
             Self::Put => "PUT",
             Self::Delete => "DELETE",

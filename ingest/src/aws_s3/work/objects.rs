@@ -1,6 +1,6 @@
 //! Objects: found by looking, read, and done with.
 
-use futures::StreamExt as _;
+use futures::TryStreamExt as _;
 use tokio::sync::mpsc;
 
 use super::{Answer, Wanted, Work};
@@ -9,9 +9,10 @@ use crate::aws_s3::listing::{self, Look, Looked};
 use crate::aws_s3::notice::Announced;
 use crate::aws_s3::read::{News, named};
 use crate::aws_s3::shelf::Standing as Known;
-use crate::aws_s3::store::{Stores, Trouble};
+use crate::aws_s3::store::Stores;
 use crate::error::SourceError;
 use crate::poll::source::now_ms;
+use crate::stores::Trouble;
 
 impl Work {
     pub(super) fn begin_look(&mut self, listing: ListingOptions) {
@@ -135,14 +136,13 @@ async fn list(
     since_ms: i64,
     found: &mpsc::Sender<Announced>,
 ) -> Result<(), Trouble> {
-    let mut listed = stores.list(bucket, prefix)?;
-    while let Some(meta) = listed.next().await {
-        let meta = meta?;
-        if meta.last_modified.timestamp_millis() < since_ms {
+    let mut listed = stores.bucket(bucket, None).entries(prefix.to_owned());
+    while let Some(entry) = listed.try_next().await? {
+        if entry.changed_ms < since_ms || entry.is_folder() {
             continue;
         }
-        let (bucket, key) = (bucket.to_owned(), meta.location.into());
-        let announced = Announced { bucket, key, etag: meta.e_tag, region: None };
+        let (bucket, region) = (bucket.to_owned(), None);
+        let announced = Announced { bucket, key: entry.key, etag: entry.etag, region };
         if found.send(announced).await.is_err() {
             break;
         }

@@ -1,0 +1,85 @@
+//! A body on its way: one that breaks off is read on from there, as long as something comes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream;
+use reqwest::Response;
+
+use super::{Chunks, Entry, Extent, READ_MAX, RETRIES_MAX, Store};
+use crate::poll::backoff::{Chance, pause_ms};
+use crate::poll::source::seed;
+
+struct Rest {
+    store: Arc<Store>,
+    key: String,
+    response: Response,
+    /// What is left to be read, if what was read is known to be of the same content.
+    left: Option<Extent>,
+    failures: u32,
+    chance: Chance,
+    is_over: bool,
+}
+
+/// The body of an answer to a request for this extent.
+pub(super) fn chunks(
+    store: Arc<Store>,
+    entry: Entry,
+    extent: Extent,
+    response: Response,
+) -> Chunks {
+    let length = response.headers().get("content-length");
+    let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let etag = entry.etag.filter(|etag| !etag.starts_with("W/"));
+    let left = length.zip(etag).map(|(length, etag)| Extent {
+        from: extent.from,
+        upto: Some(extent.from + length),
+        etag: Some(etag),
+    });
+    let (failures, chance) = (0, Chance::new(seed()));
+    let rest = Rest { store, key: entry.key, response, left, failures, chance, is_over: false };
+    stream::unfold(rest, |mut rest| async { Some((rest.next().await?, rest)) }).boxed()
+}
+
+impl Rest {
+    async fn next(&mut self) -> Option<Result<Bytes, String>> {
+        if self.is_over {
+            return None;
+        }
+        let next = self.read().await;
+        self.is_over = !matches!(next, Some(Ok(_)));
+        next
+    }
+
+    async fn read(&mut self) -> Option<Result<Bytes, String>> {
+        loop {
+            let words = match tokio::time::timeout(READ_MAX, self.response.chunk()).await {
+                Ok(Ok(Some(bytes))) => {
+                    self.failures = 0;
+                    if let Some(left) = &mut self.left {
+                        left.from += bytes.len() as u64;
+                    }
+                    return Some(Ok(bytes));
+                }
+                Ok(Ok(None)) => return None,
+                Ok(Err(_)) => "the connection broke in the middle of the object",
+                Err(_) => "nothing more of the object came in time",
+            };
+            let Some(left) = self.left.clone().filter(|left| left.upto != Some(left.from)) else {
+                return Some(Err(words.to_owned()));
+            };
+            self.failures += 1;
+            if self.failures > RETRIES_MAX {
+                return Some(Err(words.to_owned()));
+            }
+            let pause = pause_ms(self.failures, &mut self.chance).unsigned_abs();
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            match self.store.open(&self.key, &left).await {
+                Ok(response) => self.response = response,
+                Err(trouble) => return Some(Err(trouble.words().to_owned())),
+            }
+        }
+    }
+}
