@@ -1,11 +1,15 @@
-//! Decompression by magic bytes, streamed: gzip (also several members in a row), zstd, or as it is.
+//! Decompression by magic bytes, streamed: gzip (also several members in a row), zstd, or as it is. Objects may be
+//! Parquet as well, which gives text.
 //!
 //! What was read before a stream breaks is kept; where and why it broke is told.
+
+pub(crate) mod flows;
 
 use std::borrow::Cow;
 use std::io::{self, BufReader, Cursor, Read};
 
 use flate2::bufread::MultiGzDecoder;
+use flows::Flows;
 
 const BUFFER: usize = 64 << 10;
 
@@ -15,6 +19,8 @@ pub enum Compression {
     None,
     Gzip,
     Zstd,
+    /// Of objects only.
+    Parquet,
 }
 
 impl Compression {
@@ -42,6 +48,7 @@ enum Inner {
     Plain(Input),
     Gzip(Box<MultiGzDecoder<Input>>),
     Zstd(zstd::stream::read::Decoder<'static, Input>),
+    Flows(Box<Flows>),
 }
 
 /// A reader of the decompressed bytes.
@@ -66,12 +73,26 @@ pub enum ReadError {
 
 impl Decoder {
     /// Reads the magic bytes and decides.
-    pub fn new(mut reader: Box<dyn Read + Send>) -> io::Result<Self> {
-        let mut head = Vec::with_capacity(4);
-        reader.by_ref().take(4).read_to_end(&mut head)?;
-        let compression = Compression::of(&head);
-        let input = BufReader::with_capacity(BUFFER, Cursor::new(head).chain(reader));
+    pub fn new(reader: Box<dyn Read + Send>) -> io::Result<Self> {
+        let (head, input) = begun(reader)?;
+        Self::of(Compression::of(&head), input, false)
+    }
+
+    /// As [`Decoder::new`], of something that is whole, and so may be Parquet: flow logs become text, other logs
+    /// are refused.
+    pub fn of_object(reader: Box<dyn Read + Send>, is_flows: bool) -> io::Result<Self> {
+        let (head, input) = begun(reader)?;
+        let is_parquet = head == *b"PAR1";
+        let compression = if is_parquet { Compression::Parquet } else { Compression::of(&head) };
+        Self::of(compression, input, is_flows)
+    }
+
+    fn of(compression: Compression, input: Input, is_flows: bool) -> io::Result<Self> {
         let inner = match compression {
+            Compression::Parquet => {
+                let file = is_flows.then(|| Box::new(input) as Box<dyn Read + Send>);
+                Inner::Flows(Box::new(Flows::new(file)))
+            }
             Compression::None => Inner::Plain(input),
             Compression::Gzip => Inner::Gzip(Box::new(MultiGzDecoder::new(input))),
             Compression::Zstd => Inner::Zstd(zstd::stream::read::Decoder::with_buffer(input)?),
@@ -96,6 +117,7 @@ impl Decoder {
                 Inner::Plain(reader) => reader.read(buffer),
                 Inner::Gzip(reader) => reader.read(buffer),
                 Inner::Zstd(reader) => reader.read(buffer),
+                Inner::Flows(reader) => reader.read(buffer),
             };
             if !matches!(&result, Err(e) if e.kind() == io::ErrorKind::Interrupted) {
                 break result;
@@ -129,7 +151,13 @@ impl Decoder {
     }
 
     fn broken(&self, error: &io::Error) -> Broken {
-        let name = if self.compression == Compression::Gzip { "gzip" } else { "zstd" };
+        let name = match self.compression {
+            Compression::Gzip => "gzip",
+            Compression::Parquet => {
+                return Broken { reason: error.to_string(), decoded: self.decoded };
+            }
+            _ => "zstd",
+        };
         let what = match error.kind() {
             io::ErrorKind::UnexpectedEof => "ends early".to_owned(),
             _ => format!("is damaged: {error}"),
@@ -138,10 +166,18 @@ impl Decoder {
     }
 }
 
+/// The first bytes, and a reader that begins with them again.
+fn begun(mut reader: Box<dyn Read + Send>) -> io::Result<(Vec<u8>, Input)> {
+    let mut head = Vec::with_capacity(4);
+    reader.by_ref().take(4).read_to_end(&mut head)?;
+    let input = Cursor::new(head.clone()).chain(reader);
+    Ok((head, BufReader::with_capacity(BUFFER, input)))
+}
+
 /// What bytes that are whole in memory become, decompressed if they are compressed; in words why they cannot.
 pub fn expanded(bytes: &[u8], bytes_max: usize) -> Result<Cow<'_, [u8]>, String> {
     let reader: Box<dyn Read> = match Compression::of(bytes) {
-        Compression::None => return Ok(bytes.into()),
+        Compression::None | Compression::Parquet => return Ok(bytes.into()),
         Compression::Gzip => Box::new(MultiGzDecoder::new(bytes)),
         Compression::Zstd => Box::new(
             zstd::stream::read::Decoder::with_buffer(bytes).map_err(|e| format!("zstd: {e}"))?,

@@ -104,7 +104,7 @@ fn frame(job: &Job, body: Body, pieces: &mpsc::Sender<Piece>) -> io::Result<()> 
     let key = PartitionKey { source: job.source.clone(), partition: job.origin.clone() };
     let resume = job.mark.as_ref().map(|mark| (mark.at, &mark.framing));
     let mut assembler = Assembler::new(key, &job.log_type, &job.framing, resume, job.meter.clone());
-    let mut decoder = Decoder::new(Box::new(body))?;
+    let mut decoder = Decoder::of_object(Box::new(body), job.framing.has_headers())?;
     let from = assembler.position();
     let mut broken = None;
     match decoder.skip(from) {

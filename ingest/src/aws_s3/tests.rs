@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use servers::{Bucket, Faults, free_port};
 
 use super::*;
+use crate::decode::flows::tests as parquet;
 use crate::decode::tests::gzip;
 use crate::testing::{Lake, NAMES, Running};
 
@@ -236,6 +237,37 @@ async fn whatever_a_key_holds_its_object_is_read_under_that_key() {
     site.is_empty().await;
     running.stop().await.unwrap();
     assert!(lake.rejects.lock().is_empty() && announced.rejects.lock().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flow_logs_in_parquet_are_records_of_their_text_once_over_early_ends() {
+    let Some(site) = Site::start().await else { return };
+    let rows = 20_000;
+    // Known by what is in it, not by its name.
+    site.put("AWSLogs/1/vpcflowlogs/a", &parquet::file(rows, 3_000));
+    let whole = parquet::file(100, 50);
+    site.put("AWSLogs/1/vpcflowlogs/b.log.parquet", &whole[..whole.len() / 2]);
+    for key in ["a", "b.log.parquet"] {
+        site.send(&created(&format!("AWSLogs/1/vpcflowlogs/{key}"))).await;
+    }
+    let lake = Lake { delay: Duration::from_millis(20), ..Lake::default() };
+    let flows = || AwsS3Source::new("test", "aws.vpcflow", site.options()).unwrap();
+    let mut ends = 0;
+    while lake.records.lock().len() < rows {
+        let running = lake.start(Box::new(flows()));
+        tokio::time::sleep(Duration::from_millis(350)).await;
+        let before = lake.records.lock().len();
+        running.stop().await.unwrap();
+        ends += u32::from(before > 0 && before < rows);
+    }
+    assert!(ends > 0, "no life ended in the middle");
+    let running = lake.start(Box::new(flows()));
+    site.is_empty().await;
+    running.stop().await.unwrap();
+    assert_eq!(lake.take(), (0..rows).map(parquet::flow).collect::<Vec<_>>());
+    let rejects = lake.rejects.lock().clone();
+    let reasons: Vec<_> = rejects.iter().map(|(reason, _)| reason.as_str()).collect();
+    assert!(reasons.len() == 1 && reasons[0].contains("Parquet that cannot"), "{reasons:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

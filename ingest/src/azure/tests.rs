@@ -2,6 +2,7 @@ use event::Secret;
 use servers::Azure;
 
 use super::*;
+use crate::decode::flows::tests as parquet;
 use crate::decode::tests::gzip;
 use crate::testing::front::{Fate, front};
 use crate::testing::{Lake, NAMES};
@@ -230,4 +231,28 @@ async fn whatever_a_name_holds_its_blob_is_read_under_that_name() {
     let running = lake.start(source(told));
     assert_eq!(running.wait_for(NAMES.len()).await, records(0..NAMES.len()));
     assert_eq!(running.stop().await.unwrap().rejects, 0, "{:?}", lake.rejects.lock());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_of_flow_logs_in_parquet_is_read() {
+    let Some(server) = Azure::start() else { return };
+    server.container("logs");
+    server.put("logs", "flows", &parquet::file(2_000, 700));
+    let lake = Lake::default();
+    let flows = AzureBlobSource::new("test", "aws.vpcflow", options(&server)).unwrap();
+    let running = lake.start(Box::new(flows));
+    assert_eq!(running.wait_for(2_000).await, (0..2_000).map(parquet::flow).collect::<Vec<_>>());
+    running.stop().await.unwrap();
+    // Any other log that is Parquet is one dead letter.
+    let lake = Lake::default();
+    let running = lake.start(source(options(&server)));
+    for _ in 0..500 {
+        if !lake.rejects.lock().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let summary = running.stop().await.unwrap();
+    assert_eq!((summary.records, summary.rejects), (0, 1));
+    assert!(lake.rejects.lock()[0].0.contains("flow logs alone"), "{:?}", lake.rejects.lock());
 }

@@ -175,7 +175,7 @@ fn document_ends_with_line(line: &[u8]) -> bool {
 }
 
 /// The line when it is a list of flow-log field names.
-fn flow_log_header(line: &[u8]) -> Option<&str> {
+pub(super) fn flow_log_header(line: &[u8]) -> Option<&str> {
     const SURE: [&str; 10] = [
         "version",
         "account-id",

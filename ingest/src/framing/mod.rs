@@ -84,6 +84,16 @@ impl Options {
         let flow_log = log_type == "aws.vpcflow";
         Self { format, flow_log, table, record_bytes_max: RECORD_BYTES_MAX }
     }
+
+    /// Lines may be under a line of names, as in flow logs.
+    pub fn has_headers(&self) -> bool {
+        self.format == Format::FlowLog || (self.format == Format::Auto && self.flow_log)
+    }
+}
+
+/// Whether a line would be taken for the names of a flow log's columns.
+pub(crate) fn is_flow_log_header(line: &[u8]) -> bool {
+    lines::flow_log_header(line).is_some()
 }
 
 /// Which machine reads the next byte.
@@ -164,7 +174,7 @@ impl Framer {
             Format::Envelope { member } => (Mode::Document, Unwrap::Member(member.clone())),
             Format::CloudwatchLogs => (Mode::Document, Unwrap::CloudwatchLogs),
         };
-        let headers = options.format == Format::FlowLog || (auto && options.flow_log);
+        let headers = options.has_headers();
         Self {
             auto,
             tables: auto && options.table,

@@ -68,8 +68,8 @@ impl Body {
         Self { first: None, chunks }
     }
 
-    /// Decompressed, from the decompressed position `from`.
-    pub fn decoded(stream: Chunks, from: u64) -> Self {
+    /// Decompressed, from the decompressed position `from`. Flow logs may be Parquet.
+    pub fn decoded(stream: Chunks, from: u64, is_flows: bool) -> Self {
         let (sender, chunks) = mpsc::channel(2);
         let (raw, received) = mpsc::channel(2);
         let lost = Lost::default();
@@ -92,7 +92,10 @@ impl Body {
         });
         tokio::task::spawn_blocking(move || {
             let raw = Raw { chunks: received, current: Bytes::new() };
-            let ended = decode(raw, from, &sender);
+            let ended = Decoder::of_object(Box::new(raw), is_flows).map_or_else(
+                |e| Some(ended(ReadError::Io(e))),
+                |decoder| decode(decoder, from, &sender),
+            );
             // A stream that the store broke off looks like a damaged object to the decoder.
             let lost = lost.lock().take().map(Ended::Away);
             if let Some(ended) = lost.or(ended) {
@@ -117,15 +120,18 @@ impl Body {
     }
 }
 
-fn decode(raw: Raw, from: u64, sender: &mpsc::Sender<Result<Bytes, Ended>>) -> Option<Ended> {
-    let ended = |error: ReadError| match error {
+fn ended(error: ReadError) -> Ended {
+    match error {
         ReadError::Broken(broken) => Ended::Broken(broken.to_string()),
         ReadError::Io(error) => Ended::Away(error.to_string()),
-    };
-    let mut decoder = match Decoder::new(Box::new(raw)) {
-        Ok(decoder) => decoder,
-        Err(error) => return Some(ended(ReadError::Io(error))),
-    };
+    }
+}
+
+fn decode(
+    mut decoder: Decoder,
+    from: u64,
+    sender: &mpsc::Sender<Result<Bytes, Ended>>,
+) -> Option<Ended> {
     match decoder.skip(from) {
         Ok(skipped) if skipped == from => {}
         Ok(_) => return Some(Ended::Broken("shorter than what was read of it before".to_owned())),
@@ -176,15 +182,21 @@ mod tests {
     async fn a_body_that_breaks_off_is_no_damaged_object() {
         let text: Vec<u8> = (0..20_000).flat_map(|n: u32| n.to_string().into_bytes()).collect();
         let zipped = gzip(&text);
-        assert_eq!(all(Body::decoded(pieces(&zipped, false), 0)).await, (text.clone(), None));
-        let (rest, ended) = all(Body::decoded(pieces(&zipped, false), 60_000)).await;
+        assert_eq!(
+            all(Body::decoded(pieces(&zipped, false), 0, false)).await,
+            (text.clone(), None)
+        );
+        let (rest, ended) = all(Body::decoded(pieces(&zipped, false), 60_000, false)).await;
         assert_eq!((rest.as_slice(), ended), (&text[60_000..], None));
-        for body in [Body::decoded(pieces(&zipped, true), 0), Body::plain(pieces(&text, true))] {
+        for body in
+            [Body::decoded(pieces(&zipped, true), 0, false), Body::plain(pieces(&text, true))]
+        {
             let (some, ended) = all(body).await;
             assert!(text.starts_with(&some));
             assert_eq!(ended, Some(Ended::Away("connection reset".to_owned())));
         }
-        let broken = all(Body::decoded(pieces(&zipped[..zipped.len() / 2], false), 0)).await.1;
+        let broken =
+            all(Body::decoded(pieces(&zipped[..zipped.len() / 2], false), 0, false)).await.1;
         assert!(matches!(broken, Some(Ended::Broken(_))), "{broken:?}");
     }
 }

@@ -110,7 +110,8 @@ impl Work {
         let upto = (from > 0).then_some(found.size);
         let (_, stream) = self.store.get(&found.key, Extent { from, upto, etag }).await?;
         if !found.grows {
-            return Ok(Some(Body::decoded(stream, read)));
+            let is_flows = self.setup.framing.has_headers();
+            return Ok(Some(Body::decoded(stream, read, is_flows)));
         }
         let mut body = Body::plain(stream);
         let Some(tail) = tail else { return Ok(Some(body)) };
