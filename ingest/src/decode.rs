@@ -64,6 +64,12 @@ impl std::fmt::Debug for Decoder {
     }
 }
 
+/// Why a stream could not be read on from where it comes, which says nothing about what is in it. As the cause of
+/// an error of the system's kind.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Away(pub String);
+
 /// A read that failed: the stream is broken, or the system refused.
 #[derive(Debug)]
 pub enum ReadError {
@@ -192,9 +198,9 @@ pub fn expanded(bytes: &[u8], bytes_max: usize) -> Result<Cow<'_, [u8]>, String>
     }
 }
 
-/// Errors of the system carry its number, those of decoders do not.
+/// Errors of the system carry its number, those of where a stream comes from say so; those of decoders do neither.
 fn is_system(error: &io::Error) -> bool {
-    error.raw_os_error().is_some()
+    error.raw_os_error().is_some() || error.get_ref().is_some_and(|cause| cause.is::<Away>())
 }
 
 #[cfg(test)]

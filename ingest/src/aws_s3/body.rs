@@ -4,9 +4,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use bytes::{Buf as _, Bytes};
 use event::{Batch, LogType, PartitionKey};
-use futures::{Stream, StreamExt as _};
 use tokio::sync::mpsc;
 
 use super::shelf::Mark;
@@ -14,10 +12,9 @@ use crate::assembler::Assembler;
 use crate::decode::{Decoder, ReadError};
 use crate::framing::Options;
 use crate::meter::Meter;
+use crate::stores::{Chunks, reader};
 
 const CHUNK_BYTES: usize = 256 << 10;
-/// Parts of the body that wait to be decompressed; a store sends some tens of kilobytes in each.
-const PARTS_MAX: usize = 8;
 
 /// What comes of an object.
 #[derive(Debug)]
@@ -43,68 +40,24 @@ pub(super) struct Job {
 
 /// Reads a body from its first byte to its end. The last piece is a [`Piece::Framed`] without a mark or a
 /// [`Piece::Failed`]. Ends early when nobody takes the pieces any more.
-pub(super) async fn read(
-    job: Job,
-    mut body: impl Stream<Item = io::Result<Bytes>> + Unpin + Send,
-    pieces: mpsc::Sender<Piece>,
-) {
-    let (parts, waiting) = mpsc::channel(PARTS_MAX);
-    let failed = pieces.clone();
+pub(super) async fn read(job: Job, body: Chunks, pieces: mpsc::Sender<Piece>) {
+    let (body, failed) = (reader(body), pieces.clone());
     let work = tokio::task::spawn_blocking(move || {
-        let body = Body { parts: waiting, part: Bytes::new() };
         if let Err(error) = frame(&job, body, &pieces) {
             // Nobody may be there to hear of it.
             let _ = pieces.blocking_send(Piece::Failed(error));
         }
     });
-    while let Some(part) = body.next().await {
-        let is_last = part.is_err();
-        if parts.send(part).await.is_err() || is_last {
-            break;
-        }
-    }
-    drop(parts);
     if let Err(error) = work.await {
         let _ = failed.send(Piece::Failed(io::Error::other(error))).await;
     }
 }
 
-/// A stream as a reader, for a thread that may block.
-struct Body {
-    parts: mpsc::Receiver<io::Result<Bytes>>,
-    part: Bytes,
-}
-
-impl Read for Body {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while self.part.is_empty() {
-            match self.parts.blocking_recv() {
-                None => return Ok(0),
-                Some(part) => self.part = part.map_err(as_system)?,
-            }
-        }
-        let n = self.part.len().min(into.len());
-        self.part.copy_to_slice(&mut into[..n]);
-        Ok(n)
-    }
-}
-
-/// As an error of the system, so that the decoder does not take it for a damaged stream.
-fn as_system(error: io::Error) -> io::Error {
-    tracing::debug!(%error, "a body broke off");
-    io::Error::from_raw_os_error(libc_reset())
-}
-
-/// `ECONNRESET` on Linux and macOS.
-const fn libc_reset() -> i32 {
-    if cfg!(target_os = "macos") { 54 } else { 104 }
-}
-
-fn frame(job: &Job, body: Body, pieces: &mpsc::Sender<Piece>) -> io::Result<()> {
+fn frame(job: &Job, body: Box<dyn Read + Send>, pieces: &mpsc::Sender<Piece>) -> io::Result<()> {
     let key = PartitionKey { source: job.source.clone(), partition: job.origin.clone() };
     let resume = job.mark.as_ref().map(|mark| (mark.at, &mark.framing));
     let mut assembler = Assembler::new(key, &job.log_type, &job.framing, resume, job.meter.clone());
-    let mut decoder = Decoder::of_object(Box::new(body), job.framing.has_headers())?;
+    let mut decoder = Decoder::of_object(body, job.framing.has_headers())?;
     let from = assembler.position();
     let mut broken = None;
     match decoder.skip(from) {

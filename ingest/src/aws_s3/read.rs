@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use event::{Batch, LogType};
-use futures::StreamExt as _;
 use tokio::sync::{mpsc, oneshot};
 
 use super::body::{self, Job, Piece};
@@ -69,8 +68,7 @@ impl Reader {
             meter: self.meter,
         };
         let (sender, mut pieces) = mpsc::channel(2);
-        let body = chunks.map(|part| part.map_err(std::io::Error::other));
-        let reading = body::read(job, body, sender);
+        let reading = body::read(job, chunks, sender);
         let forward = async {
             while let Some(piece) = pieces.recv().await {
                 let piece = match piece {

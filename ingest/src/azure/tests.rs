@@ -182,6 +182,9 @@ async fn trying_out_says_which_role_is_missing() {
         assert!(told.contains(expected), "{expected} in {told}");
     }
     assert!(!found.is_good() && !told.contains("aHVudGVyMg"), "{told}");
+    let ca = Some(PathBuf::from("/nowhere/ca.pem"));
+    let told = source(AzureBlobOptions { ca, ..good() }).probe().await.unwrap().unwrap_err();
+    assert!(told.contains("`ca` /nowhere/ca.pem"), "{told}");
     let error =
         AzureBlobSource::new("s", "azure.activity", AzureBlobOptions::default()).unwrap_err();
     assert!(error.message.contains("`account`"), "{error}");

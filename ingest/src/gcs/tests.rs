@@ -4,6 +4,7 @@ use servers::{CloudStorage, Pubsub};
 
 use super::*;
 use crate::decode::tests::gzip;
+use crate::testing::front::{Fate, front};
 use crate::testing::{Lake, NAMES};
 
 fn options(server: &CloudStorage) -> GcsOptions {
@@ -116,4 +117,20 @@ async fn whatever_a_name_holds_its_object_is_read_under_that_name() {
     let running = lake.start(source(told));
     assert_eq!(running.wait_for(NAMES.len()).await, records(0..NAMES.len()));
     assert_eq!(running.stop().await.unwrap().rejects, 0, "{:?}", lake.rejects.lock());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_and_authorities_of_the_settings_are_those_that_are_used() {
+    let Some(server) = CloudStorage::start() else { return };
+    server.put("a.json", &lines(0..1));
+    let proxy = Some(Secret::new(front(&server.endpoint(), |_| Fate::Pass)));
+    let endpoint = Some("http://storage.invalid".to_owned());
+    let lake = Lake::default();
+    let running = lake.start(source(GcsOptions { proxy, endpoint, ..options(&server) }));
+    assert_eq!(running.wait_for(1).await, records(0..1));
+    running.stop().await.unwrap();
+    let ca = Some(PathBuf::from("/nowhere/ca.pem"));
+    let running = lake.start(source(GcsOptions { ca, ..options(&server) }));
+    let error = running.end().await.unwrap_err();
+    assert!(error.message.contains("`ca` /nowhere/ca.pem"), "{error}");
 }

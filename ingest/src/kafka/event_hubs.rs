@@ -2,6 +2,7 @@
 //! client (<https://learn.microsoft.com/azure/event-hubs/apache-kafka-configurations>).
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use event::Secret;
@@ -25,6 +26,10 @@ pub struct EventHubsOptions {
     pub namespace: Option<String>,
     /// How Entra ID knows the program; default: the managed identity of the machine.
     pub auth: EntraAuth,
+    /// `http://proxy:3128`, for the requests to Entra ID. Without it the environment's proxy applies.
+    pub proxy: Option<Secret>,
+    /// PEM file with more authorities that are trusted when Entra ID is asked.
+    pub ca: Option<PathBuf>,
 }
 
 /// What a connection string says.
@@ -110,8 +115,12 @@ impl EventHubsOptions {
     /// Gives tokens to the client, when they are what proves who reads.
     pub(super) fn bearer(&self, runtime: &Handle) -> Result<Option<Bearer>, String> {
         let Some(namespace) = &self.namespace else { return Ok(None) };
-        let reach =
-            Reach { proxy: None, ca: None, request_ms_max: 20_000, answer_bytes_max: 1 << 20 };
+        let reach = Reach {
+            proxy: self.proxy.as_ref().map(|proxy| proxy.expose().to_owned()),
+            ca: self.ca.clone(),
+            request_ms_max: 20_000,
+            answer_bytes_max: 1 << 20,
+        };
         let issuer = self.auth.issuer(&format!("https://{namespace}"))?;
         let tokens = Arc::new(Tokens::new(Client::new(&reach)?, issuer));
         Ok(Some(Bearer { tokens, runtime: runtime.clone() }))
@@ -192,7 +201,7 @@ mod tests {
     async fn the_client_is_given_tokens_of_entra() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let body = r#"{"access_token":"t0ken","expires_in":"3600"}"#;
-        let authority = front("http://127.0.0.1:1", move |asked| {
+        let proxy = front("http://127.0.0.1:1", move |asked| {
             assert_eq!(asked.path, "/acme/oauth2/v2.0/token");
             Fate::Answer(200, body.to_owned())
         });
@@ -200,11 +209,12 @@ mod tests {
             tenant: Some("acme".to_owned()),
             client_id: Some("app".to_owned()),
             client_secret: Some(Secret::new("s3cret")),
-            authority: Some(authority),
+            authority: Some("http://login.invalid".to_owned()),
             ..EntraAuth::default()
         };
         let namespace = Some("acme.servicebus.windows.net".to_owned());
-        let options = EventHubsOptions { namespace, auth, ..Default::default() };
+        let proxy = Some(Secret::new(proxy));
+        let options = EventHubsOptions { namespace, auth, proxy, ..Default::default() };
         assert_eq!(options.fault(), None);
         let mut config = ClientConfig::new();
         options.set(&mut config);

@@ -1,15 +1,11 @@
 //! The bytes of an object as they come, decompressed: bounded, and decoded on a thread of its own.
 
-use std::io::{self, Read};
-use std::sync::Arc;
-
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use futures::StreamExt as _;
-use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use crate::decode::{Decoder, ReadError};
-use crate::stores::Chunks;
+use crate::decode::{Broken, Decoder, ReadError};
+use crate::stores::{Chunks, reader};
 
 const CHUNK_BYTES: usize = 256 << 10;
 
@@ -27,28 +23,6 @@ pub(super) struct Body {
     /// Comes before the chunks.
     first: Option<Bytes>,
     chunks: mpsc::Receiver<Result<Bytes, Ended>>,
-}
-
-type Lost = Arc<Mutex<Option<String>>>;
-
-/// Reads from the store's stream on a thread that may block.
-struct Raw {
-    chunks: mpsc::Receiver<Bytes>,
-    current: Bytes,
-}
-
-impl Read for Raw {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            match self.chunks.blocking_recv() {
-                Some(chunk) => self.current = chunk,
-                None => return Ok(0),
-            }
-        }
-        let n = buffer.len().min(self.current.len());
-        self.current.copy_to_slice(&mut buffer[..n]);
-        Ok(n)
-    }
 }
 
 impl Body {
@@ -71,36 +45,19 @@ impl Body {
     /// Decompressed, from the decompressed position `from`. Flow logs may be Parquet.
     pub fn decoded(stream: Chunks, from: u64, is_flows: bool) -> Self {
         let (sender, chunks) = mpsc::channel(2);
-        let (raw, received) = mpsc::channel(2);
-        let lost = Lost::default();
-        let losing = lost.clone();
-        tokio::spawn(async move {
-            let mut stream = stream;
-            while let Some(chunk) = stream.next().await {
-                match chunk {
-                    Ok(chunk) => {
-                        if raw.send(chunk).await.is_err() {
-                            break;
-                        }
-                    }
-                    Err(words) => {
-                        *losing.lock() = Some(words);
-                        break;
-                    }
-                }
+        let (body, failed) = (reader(stream), sender.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let decoded = Decoder::of_object(body, is_flows);
+            let decoded = decoded.map_err(ReadError::Io);
+            if let Err(error) = decoded.and_then(|decoder| decode(decoder, from, &sender)) {
+                // Nobody may listen any more.
+                let _ = sender.blocking_send(Err(ended(error)));
             }
         });
-        tokio::task::spawn_blocking(move || {
-            let raw = Raw { chunks: received, current: Bytes::new() };
-            let ended = Decoder::of_object(Box::new(raw), is_flows).map_or_else(
-                |e| Some(ended(ReadError::Io(e))),
-                |decoder| decode(decoder, from, &sender),
-            );
-            // A stream that the store broke off looks like a damaged object to the decoder.
-            let lost = lost.lock().take().map(Ended::Away);
-            if let Some(ended) = lost.or(ended) {
-                // Nobody may listen any more.
-                let _ = sender.blocking_send(Err(ended));
+        tokio::spawn(async move {
+            // Without this word the end of a thread would be taken for the end of the object.
+            if let Err(error) = work.await {
+                let _ = failed.send(Err(Ended::Away(error.to_string()))).await;
             }
         });
         Self { first: None, chunks }
@@ -131,23 +88,17 @@ fn decode(
     mut decoder: Decoder,
     from: u64,
     sender: &mpsc::Sender<Result<Bytes, Ended>>,
-) -> Option<Ended> {
-    match decoder.skip(from) {
-        Ok(skipped) if skipped == from => {}
-        Ok(_) => return Some(Ended::Broken("shorter than what was read of it before".to_owned())),
-        Err(error) => return Some(ended(error)),
+) -> Result<(), ReadError> {
+    if decoder.skip(from)? < from {
+        let reason = "shorter than what was read of it before".to_owned();
+        return Err(ReadError::Broken(Broken { reason, decoded: from }));
     }
     loop {
         let mut chunk = vec![0; CHUNK_BYTES];
-        match decoder.read(&mut chunk) {
-            Ok(0) => return None,
-            Ok(n) => {
-                chunk.truncate(n);
-                if sender.blocking_send(Ok(chunk.into())).is_err() {
-                    return None;
-                }
-            }
-            Err(error) => return Some(ended(error)),
+        let n = decoder.read(&mut chunk)?;
+        chunk.truncate(n);
+        if n == 0 || sender.blocking_send(Ok(chunk.into())).is_err() {
+            return Ok(());
         }
     }
 }

@@ -35,9 +35,10 @@ impl Client {
         Self::build(reach, Http::builder())
     }
 
-    /// As [`Client::new`], but bodies come as they are stored: none is decompressed on its way.
+    /// As [`Client::new`], but bodies come as they are stored: none is decompressed on its way. They may be long, and
+    /// each has a connection of its own.
     pub fn of_stored(reach: &Reach) -> Result<Self, String> {
-        Self::build(reach, Http::builder().no_gzip())
+        Self::build(reach, Http::builder().no_gzip().http1_only())
     }
 
     fn build(reach: &Reach, builder: ClientBuilder) -> Result<Self, String> {

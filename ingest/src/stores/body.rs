@@ -1,16 +1,22 @@
 //! A body on its way: one that breaks off is read on from there, as long as something comes.
 
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use futures::StreamExt as _;
 use futures::stream;
 use reqwest::Response;
+use tokio::sync::mpsc;
 
 use super::{Chunks, Entry, Extent, READ_MAX, RETRIES_MAX, Store};
+use crate::decode::Away;
 use crate::poll::backoff::{Chance, pause_ms};
 use crate::poll::source::seed;
+
+/// Parts of a body that wait to be read; a store sends some tens of kilobytes in each.
+const PARTS_MAX: usize = 8;
 
 struct Rest {
     store: Arc<Store>,
@@ -44,6 +50,11 @@ pub(super) fn chunks(
 }
 
 impl Rest {
+    /// Everything that was announced has come, as far as anything was.
+    fn is_whole(&self) -> bool {
+        self.left.as_ref().is_none_or(|left| left.upto == Some(left.from))
+    }
+
     async fn next(&mut self) -> Option<Result<Bytes, String>> {
         if self.is_over {
             return None;
@@ -63,11 +74,11 @@ impl Rest {
                     }
                     return Some(Ok(bytes));
                 }
-                Ok(Ok(None)) => return None,
-                Ok(Err(_)) => "the connection broke in the middle of the object",
+                Ok(Ok(None)) if self.is_whole() => return None,
+                Ok(_) => "the connection broke in the middle of the object",
                 Err(_) => "nothing more of the object came in time",
             };
-            let Some(left) = self.left.clone().filter(|left| left.upto != Some(left.from)) else {
+            let Some(left) = self.left.clone().filter(|_| !self.is_whole()) else {
                 return Some(Err(words.to_owned()));
             };
             self.failures += 1;
@@ -81,5 +92,44 @@ impl Rest {
                 Err(trouble) => return Some(Err(trouble.words().to_owned())),
             }
         }
+    }
+}
+
+/// A body for a thread that may block. It ends only where the body does: what breaks off is an error of
+/// [`Away`], also when the runtime stops.
+pub(crate) fn reader(mut chunks: Chunks) -> Box<dyn Read + Send> {
+    let (sender, received) = mpsc::channel(PARTS_MAX);
+    tokio::spawn(async move {
+        while let Some(chunk) = chunks.next().await {
+            let is_last = chunk.is_err();
+            if sender.send(Some(chunk)).await.is_err() || is_last {
+                return;
+            }
+        }
+        // Nobody may read any more.
+        let _ = sender.send(None).await;
+    });
+    Box::new(Reader { received, chunk: Bytes::new(), is_over: false })
+}
+
+struct Reader {
+    /// `None` is the end.
+    received: mpsc::Receiver<Option<Result<Bytes, String>>>,
+    chunk: Bytes,
+    is_over: bool,
+}
+
+impl Read for Reader {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.chunk.is_empty() && !self.is_over {
+            match self.received.blocking_recv() {
+                Some(Some(chunk)) => self.chunk = chunk.map_err(|e| io::Error::other(Away(e)))?,
+                Some(None) => self.is_over = true,
+                None => return Err(io::Error::other(Away("it is no longer read".to_owned()))),
+            }
+        }
+        let n = self.chunk.len().min(into.len());
+        self.chunk.copy_to_slice(&mut into[..n]);
+        Ok(n)
     }
 }

@@ -28,6 +28,7 @@ use crate::poll::client::{Client, Reach};
 use crate::poll::request::{Request, Verb};
 use crate::poll::source::{now_ms, seed};
 use crate::poll::when;
+pub(crate) use body::reader;
 pub(crate) use dialect::Dialect;
 
 /// So often what may pass is tried again.

@@ -1,8 +1,7 @@
 //! Objects in pieces over restarts, also when they are announced again, and when their body breaks off.
 
-use std::io;
-
 use bytes::Bytes;
+use futures::StreamExt as _;
 use tokio::sync::mpsc;
 
 use super::*;
@@ -35,15 +34,15 @@ fn lines(from: usize, upto: usize) -> Vec<u8> {
 
 /// Pieces of a body that is sent in parts of this size, and breaks off behind `good` of its bytes.
 async fn pieces(job: Job, body: &[u8], part: usize, good: usize) -> Vec<Piece> {
-    let mut parts: Vec<io::Result<Bytes>> = body[..good.min(body.len())]
+    let mut parts: Vec<Result<Bytes, String>> = body[..good.min(body.len())]
         .chunks(part)
         .map(|part| Ok(Bytes::copy_from_slice(part)))
         .collect();
     if good < body.len() {
-        parts.push(Err(io::Error::other("the store went away")));
+        parts.push(Err("the store went away".to_owned()));
     }
     let (sender, mut receiver) = mpsc::channel(4);
-    let reading = tokio::spawn(read(job, futures::stream::iter(parts), sender));
+    let reading = tokio::spawn(read(job, futures::stream::iter(parts).boxed(), sender));
     let mut out = Vec::new();
     while let Some(piece) = receiver.recv().await {
         out.push(piece);

@@ -14,8 +14,8 @@ use crate::decode::{Broken, Decoder, ReadError};
 /// Written by PyArrow 26.0.1, with the columns and types of flow logs of version 5
 /// (<https://docs.aws.amazon.com/athena/latest/ug/vpc-flow-logs-parquet.html>): by default and in row groups of 3, and
 /// with pages of version 2 without dictionaries.
-const GZIP: &[u8] = include_bytes!("gzip.parquet");
-const SNAPPY: &[u8] = include_bytes!("snappy.parquet");
+const GZIP: &[u8] = include_bytes!("gzip.pq");
+const SNAPPY: &[u8] = include_bytes!("snappy.pq");
 /// The same records as AWS writes them in text.
 const TEXT: &str = include_str!("flows.txt");
 
