@@ -121,16 +121,24 @@ async fn whatever_a_name_holds_its_object_is_read_under_that_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_and_authorities_of_the_settings_are_those_that_are_used() {
-    let Some(server) = CloudStorage::start() else { return };
-    server.put("a.json", &lines(0..1));
-    let proxy = Some(Secret::new(front(&server.endpoint(), |_| Fate::Pass)));
-    let endpoint = Some("http://storage.invalid".to_owned());
+    let list = "<ListBucketResult><Contents><Key>a.json</Key><LastModified>2099-01-01T00:00:00Z\
+                </LastModified><ETag>\"e\"</ETag><Size>20</Size></Contents></ListBucketResult>";
+    let proxy = front("http://127.0.0.1:1", move |asked| match asked.path.contains("list-type") {
+        true => Fate::Answer(200, list.to_owned()),
+        false => Fate::Answer(200, records(0..1).concat()),
+    });
+    let options = GcsOptions {
+        bucket: "bucket".to_owned(),
+        auth: GoogleAuth { anonymous: true, ..GoogleAuth::default() },
+        endpoint: Some("http://storage.invalid".to_owned()),
+        proxy: Some(Secret::new(proxy)),
+        ..GcsOptions::default()
+    };
     let lake = Lake::default();
-    let running = lake.start(source(GcsOptions { proxy, endpoint, ..options(&server) }));
+    let running = lake.start(source(options.clone()));
     assert_eq!(running.wait_for(1).await, records(0..1));
     running.stop().await.unwrap();
     let ca = Some(PathBuf::from("/nowhere/ca.pem"));
-    let running = lake.start(source(GcsOptions { ca, ..options(&server) }));
-    let error = running.end().await.unwrap_err();
+    let error = lake.start(source(GcsOptions { ca, ..options })).end().await.unwrap_err();
     assert!(error.message.contains("`ca` /nowhere/ca.pem"), "{error}");
 }
