@@ -1,11 +1,13 @@
 //! A subscription of a real Pub/Sub emulator from outside: the program killed while it reads, tried out.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use servers::Pubsub;
 
+use crate::lives::Life;
 use crate::support::{mantissa, number, ok, parquet_files, wait_until};
 
 /// Events are known by their place only, so the lake would not notice one that comes twice.
@@ -70,6 +72,61 @@ fn a_subscription_is_stored_once_however_often_the_program_is_killed() {
     child.wait().unwrap();
     let count = |what: &str| number(&lake, &format!("SELECT count({what}) AS n FROM acme_doors"));
     assert_eq!((count("DISTINCT action"), count("*")), (MESSAGES as i64, MESSAGES as i64));
+    ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
+}
+
+/// The program alerts of a message and is killed before its epoch. Then another message comes first.
+#[test]
+fn a_message_that_comes_in_the_place_of_another_is_alerted_of_too() {
+    const RULE: &str = "
+title: A door was opened
+id: 6f1b0a52-9b1e-4d0e-8f2f-3a4c5d6e7f80
+level: low
+logsource: {product: acme, service: doors}
+detection: {opened: {id: '*'}, condition: opened}
+";
+    let Some(server) = Pubsub::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    site(folder.path(), &server.endpoint(), &server.subscription("doors"));
+    let (config, lake) = (folder.path().join("mantissa.yaml"), folder.path().join("lake"));
+    let text = std::fs::read_to_string(&config).unwrap();
+    // One message at a time: nothing waits at Pub/Sub that would take messages away from the next process.
+    let text = text.replace("messages_max: 400", "messages_max: 1");
+    let text = text.replace("{builtin: false}", "{builtin: false, paths: [rule.yml]}")
+        + "destinations: {out: {file: {path: ./alerts.ndjson}}}\n";
+    std::fs::write(folder.path().join("rule.yml"), RULE).unwrap();
+    std::fs::write(&config, text.replace("epoch_ms_max: 300", "epoch_ms_max: 600000")).unwrap();
+    let alerts = || {
+        let text = std::fs::read_to_string(folder.path().join("alerts.ndjson"));
+        let mut times = BTreeMap::new();
+        for line in text.unwrap_or_default().lines() {
+            let alert: serde_json::Value = serde_json::from_str(line).unwrap();
+            let door = alert["event"]["action"].as_str().unwrap().to_owned();
+            *times.entry(door).or_default() += 1;
+        }
+        times
+    };
+    server.publish("doors", &[record(0)]);
+    let life = Life::start(folder.path());
+    wait_until("the first alert", Duration::from_secs(60), || alerts().len() == 1);
+    drop(life);
+    assert!(parquet_files(&lake).is_empty(), "the epoch of the first is not committed");
+
+    std::fs::write(&config, text).unwrap();
+    server.publish("doors", &[record(1)]);
+    let life = Life::start(folder.path());
+    let stored = || number(&lake, "SELECT count(*) AS n FROM acme_doors");
+    wait_until("both", Duration::from_secs(60), || {
+        !parquet_files(&lake).is_empty() && stored() == 2
+    });
+    assert!(life.stop().success());
+    let first = "SELECT min(action) AS n FROM acme_doors WHERE ingest_time = (SELECT min(ingest_time) FROM acme_doors)";
+    let first = &crate::support::query(&lake, first)[0]["n"];
+    assert_eq!(first, "d1", "the second came before the first came again");
+    let once = BTreeMap::from([("d0".to_owned(), 1), ("d1".to_owned(), 1)]);
+    assert_eq!(alerts(), once);
+    let listed = "SELECT count(*) AS n FROM alerts";
+    assert_eq!(number(&lake, listed), 2);
     ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
 }
 

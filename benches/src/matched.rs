@@ -52,6 +52,7 @@ fn take_all(stream: &mut Stream, lines: &[String]) -> anyhow::Result<(Duration, 
             key: &key,
             at: at as u64,
             index: 0,
+            name: None,
             now: Timestamp(1_800_000_000_000_000_000),
             late_after_ns: i64::MAX,
         };

@@ -60,7 +60,8 @@ fn check(log_type: &str) {
         for (at, line) in lines.iter().enumerate() {
             let now = Timestamp(1_800_000_000_000_000_000);
             let at = at as u64;
-            let origin = Origin { key: &key, at, index: 0, now, late_after_ns: i64::MAX };
+            let name = Some("message:2070443601311540");
+            let origin = Origin { key: &key, at, index: 0, name, now, late_after_ns: i64::MAX };
             let before = CALLS.with(Cell::get);
             let taken = stream.take(&mut parser, line.as_bytes(), None, &origin, &mut |_| false);
             let calls = CALLS.with(Cell::get) - before;

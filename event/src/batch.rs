@@ -47,6 +47,9 @@ pub struct Record {
     pub index: u32,
     /// Start of the column names in [`Batch::bytes`] for text that has a header line (flow logs).
     pub header: Option<Range<usize>>,
+    /// The name that its container has at its source, where positions do not outlive a crash: a message of a queue
+    /// may then come in another order, at the position of another one.
+    pub name: Option<Arc<str>>,
 }
 
 /// Records that travel together with the span that they finish. A span whose bytes held nothing
@@ -77,6 +80,15 @@ impl Batch {
     /// their own.
     pub fn origin(&self) -> &PartitionKey {
         self.origin.as_deref().unwrap_or(&self.span.key)
+    }
+
+    /// Where a record stands that goes by its place alone: by name where its container has one, else by position.
+    pub fn place(&self, record: &Record) -> (PartitionKey, u64) {
+        let origin = self.origin().clone();
+        match &record.name {
+            Some(name) => (PartitionKey { partition: Arc::clone(name), ..origin }, 0),
+            None => (origin, record.at),
+        }
     }
 
     /// Bytes of the longest record, framed or not.

@@ -36,6 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             key: &key,
             at: at as u64,
             index: 0,
+            name: None,
             now,
             late_after_ns: 7 * 24 * event::time::HOUR_NS,
         };

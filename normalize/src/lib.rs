@@ -29,5 +29,5 @@ pub mod timestamp;
 pub use catalog::Catalog;
 pub use error::{MappingError, Reject};
 pub use guess::{Guess, guess};
-pub use mapper::{Mapped, Mapper, RecordMeta, place};
+pub use mapper::{Mapped, Mapper, RecordMeta};
 pub use mapping::Mapping;

@@ -34,6 +34,8 @@ pub struct RecordMeta<'r> {
     pub at: u64,
     /// Which record of the container, from 0.
     pub index: u32,
+    /// The container's own name; a record without an identity goes by it instead of by partition and position.
+    pub name: Option<&'r str>,
     pub now: Timestamp,
     /// An event older than this at its arrival is filed under its arrival.
     pub late_after_ns: i64,
@@ -96,10 +98,18 @@ const PART_DIGITS: usize = 12;
 /// Larger buffers than this are given back.
 const KEEP_BYTES_MAX: usize = 1 << 20;
 
-/// The identity of a record that has none of its own: where it stood.
-pub fn place(key: &PartitionKey, at: u64, index: u32) -> Uid {
-    let (at, index) = (at.to_le_bytes(), index.to_le_bytes());
-    Uid::of("position", &[key.source.as_bytes(), key.partition.as_bytes(), &at, &index])
+impl RecordMeta<'_> {
+    /// Partition and position of a record that goes by its place.
+    fn place(&self) -> (&str, u64) {
+        self.name.map_or((&self.key.partition, self.at), |name| (name, 0))
+    }
+
+    /// The identity of a record that has none of its own: where it stood.
+    pub fn uid(&self) -> Uid {
+        let (partition, at) = self.place();
+        let (at, index) = (at.to_le_bytes(), self.index.to_le_bytes());
+        Uid::of("position", &[self.key.source.as_bytes(), partition.as_bytes(), &at, &index])
+    }
 }
 
 impl Mapper {
@@ -174,13 +184,15 @@ impl Plan {
         rows: &mut Rows,
         scratch: &mut Scratch,
     ) -> Mapped {
-        let uid = self.identify(doc, slots, meta, rows, scratch);
+        let (uid, known) = self.identify(doc, slots, meta, rows, scratch);
+        let (partition, position) =
+            if known { (&*meta.key.partition, meta.at) } else { meta.place() };
         let (event_time, late) = self.date(doc, slots, meta, rows);
         rows.time(const { at("ingest_time") }, meta.now);
         rows.text(const { at("source") }, &meta.key.source);
         rows.text(const { at("log_type") }, &self.log_type);
-        rows.text(const { at("source_partition") }, &meta.key.partition);
-        rows.int(const { at("source_position") }, i64::try_from(meta.at).unwrap_or(i64::MAX));
+        rows.text(const { at("source_partition") }, partition);
+        rows.int(const { at("source_position") }, i64::try_from(position).unwrap_or(i64::MAX));
         rows.int(const { at("source_index") }, meta.index.into());
         let mut set = std::mem::take(&mut scratch.set);
         let mut filled = None;
@@ -194,7 +206,7 @@ impl Plan {
         Mapped { uid, event_time, late }
     }
 
-    /// Writes `event_uid` and `dedup_key`.
+    /// Writes `event_uid` and `dedup_key`; the identity, and whether it is the record's own.
     fn identify(
         &self,
         doc: &Doc<'_>,
@@ -202,7 +214,7 @@ impl Plan {
         meta: &RecordMeta<'_>,
         rows: &mut Rows,
         scratch: &mut Scratch,
-    ) -> Uid {
+    ) -> (Uid, bool) {
         let Scratch { made, printed, .. } = scratch;
         made.clear();
         let mut add = |made: &mut String, field: &FieldId, count: usize| {
@@ -229,7 +241,7 @@ impl Plan {
         let uid = if known {
             Uid::of("event", &[self.log_type.as_bytes(), made.as_bytes()])
         } else {
-            place(meta.key, meta.at, meta.index)
+            meta.uid()
         };
         let hex = uid.hex();
         let hex = std::str::from_utf8(&hex).expect("hexadecimal digits are ASCII");
@@ -241,7 +253,7 @@ impl Plan {
         let is_short = made.len() <= IDENTITY_BYTES_MAX;
         rows.text(const { at("event_uid") }, if known && is_short { made } else { hex });
         rows.text(const { at("dedup_key") }, hex);
-        uid
+        (uid, known)
     }
 
     /// Writes the event's time and whether that is far from its arrival.

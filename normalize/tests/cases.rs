@@ -55,6 +55,7 @@ fn row(mapping: &Mapping, case: &Case) -> serde_json::Value {
         key: &key,
         at: 0,
         index: 0,
+        name: None,
         now: Timestamp::from_millis(1_772_400_000_000),
         late_after_ns: 7 * 24 * event::time::HOUR_NS,
     };

@@ -27,7 +27,7 @@ fn row(mapping: &Mapping, record: &str) -> String {
     let now = Timestamp::from_millis(1_772_359_200_000);
     let late_after_ns = 7 * 24 * event::time::HOUR_NS;
     let raw = record.as_bytes();
-    let meta = RecordMeta { raw, key: &key, at: 0, index: 0, now, late_after_ns };
+    let meta = RecordMeta { raw, key: &key, at: 0, index: 0, name: None, now, late_after_ns };
     let (mut parser, mut slots) = (Parser::default(), Slots::default());
     let mut rows = Rows::new(Arc::clone(mapping.schema()));
     let doc = mapper.parse(&mut parser, raw, None).unwrap();

@@ -40,7 +40,8 @@ fn map(mapping: &Mapping, header: Option<&str>, record: &[u8]) {
     let fields = fields.build();
     let key = PartitionKey { source: "cases".into(), partition: "0".into() };
     let now = Timestamp::from_millis(1_772_400_000_000);
-    let meta = RecordMeta { raw: record, key: &key, at: 0, index: 0, now, late_after_ns: 0 };
+    let meta =
+        RecordMeta { raw: record, key: &key, at: 0, index: 0, name: None, now, late_after_ns: 0 };
     let (mut parser, mut slots) = (Parser::default(), Slots::default());
     let mut rows = Rows::new(Arc::clone(mapping.schema()));
     let mapped = mapper.parse(&mut parser, record, header.map(str::as_bytes)).and_then(|doc| {

@@ -1,15 +1,18 @@
 //! What framing gives back: records as ranges of one buffer, and rejects that carry their bytes.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use event::{Batch, DeadLetter, LogType, Record, Span, Stage, Timestamp};
+use event::{Batch, DeadLetter, LogType, PartitionKey, Record, Span, Stage, Timestamp};
 
 use super::spare;
 
 /// Bytes that could not be framed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
+    /// Its container's own name; see [`Record::name`].
+    pub name: Option<Arc<str>>,
     /// Position of its container in the stream.
     pub at: u64,
     /// Which of that container it is, counted together with its records.
@@ -26,6 +29,8 @@ pub struct Frames {
     pub(super) rejects: Vec<Reject>,
     reject_bytes: usize,
     header: Option<Range<usize>>,
+    /// Of the container that is being framed.
+    name: Option<Arc<str>>,
     pub(super) bytes_max: usize,
     pub(super) records_max: usize,
     /// A long record comes next, and wants to be alone.
@@ -51,6 +56,7 @@ impl Frames {
             rejects: Vec::new(),
             reject_bytes: 0,
             header: None,
+            name: None,
             bytes_max,
             records_max,
             is_sealed: false,
@@ -80,12 +86,17 @@ impl Frames {
         &self.rejects
     }
 
+    /// What comes next, until the next name or batch, is of a container that has a name of its own at its source.
+    pub fn name(&mut self, name: Arc<str>) {
+        self.name = Some(name);
+    }
+
     /// Adds a record.
     pub fn record(&mut self, at: u64, index: u32, bytes: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         let range = start..self.bytes.len();
-        self.records.push(Record { range, at, index, header: None });
+        self.push(range, at, index);
     }
 
     /// A record of this many bytes is coming: when it is long, what is here is handed over first, so that
@@ -107,7 +118,11 @@ impl Frames {
             return self.record(at, index, &buffer[range]);
         }
         self.bytes = std::mem::take(buffer);
-        self.records.push(Record { range, at, index, header: None });
+        self.push(range, at, index);
+    }
+
+    fn push(&mut self, range: Range<usize>, at: u64, index: u32) {
+        self.records.push(Record { range, at, index, header: None, name: self.name.clone() });
     }
 
     /// Adds a record of a text that has a header line. A header that stays the same is stored once a batch.
@@ -128,14 +143,18 @@ impl Frames {
     /// Adds what could not be framed.
     pub fn reject(&mut self, at: u64, index: u32, reason: String, bytes: Vec<u8>) {
         self.reject_bytes += bytes.len();
-        self.rejects.push(Reject { at, index, reason, bytes: bytes.into() });
+        let name = self.name.clone();
+        self.rejects.push(Reject { name, at, index, reason, bytes: bytes.into() });
     }
 
     /// Empties itself into a batch that finishes `span`.
     pub fn take(&mut self, span: Span, log_type: &LogType, received_at: Timestamp) -> Batch {
         let rejects = self.rejects.drain(..).map(|reject| DeadLetter {
-            key: span.key.clone(),
-            at: reject.at,
+            at: if reject.name.is_some() { 0 } else { reject.at },
+            key: match reject.name {
+                Some(partition) => PartitionKey { source: span.key.source.clone(), partition },
+                None => span.key.clone(),
+            },
             index: reject.index,
             log_type: log_type.clone(),
             stage: Stage::Frame,
@@ -144,7 +163,7 @@ impl Frames {
             received_at,
         });
         let rejects = rejects.collect();
-        self.header = None;
+        (self.header, self.name) = (None, None);
         self.reject_bytes = 0;
         self.is_sealed = false;
         // The next batch will be about as large: buffers that double would take twice the memory. The record that

@@ -91,6 +91,8 @@ impl Feed {
         self.upto += 1;
         self.seen.insert(id, now_ms);
         self.seen.forget_before(now_ms - self.seen_ms);
+        // After a crash it may come behind others: its position is then one of theirs.
+        self.frames.name(format!("message:{}", message.id).into());
         if self.keeps_attributes {
             let record = wrapped(&message.attributes, &message.payload);
             frame_whole(&self.framing, &record, at, &mut self.frames);
@@ -213,6 +215,9 @@ mod tests {
         assert_eq!(&batch.rejects[0].bytes[..], br#"{"k":"v"}"#);
         let places: Vec<_> = batch.records.iter().map(|r| (r.at, r.index)).collect();
         assert_eq!(places, [(1, 0), (1, 1)], "both are of the second message");
+        let place = |n: usize| batch.place(&batch.records[n]).0.partition;
+        assert_eq!((&*place(0), &*place(1)), ("message:2", "message:2"));
+        assert_eq!((&*batch.rejects[0].key.partition, batch.rejects[0].at), ("message:1", 0));
         assert_eq!(feed.finish(&[batch.span]), 2);
     }
 

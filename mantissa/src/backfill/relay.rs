@@ -134,12 +134,19 @@ impl Relay {
         let Self { compiled, parser, slots, rows, .. } = self;
         let doc = compiled.mapper.parse(parser, raw, header).ok()?;
         slots.fill(&compiled.fields, &doc);
-        let (at, index, now) = (record.at, record.index, batch.received_at);
-        let meta = RecordMeta { raw, key, at, index, now, late_after_ns: i64::MAX };
+        let meta = RecordMeta {
+            raw,
+            key,
+            at: record.at,
+            index: record.index,
+            name: record.name.as_deref(),
+            now: batch.received_at,
+            late_after_ns: i64::MAX,
+        };
         let mapped = compiled.mapper.map(&doc, slots, &meta, rows);
         rows.abandon_row();
         let mapped = mapped.ok()?;
-        let is_place = mapped.uid == normalize::place(key, at, index);
+        let is_place = mapped.uid == meta.uid();
         let (by, uid) = if is_place { (By::Record, of_record(raw)) } else { (By::Key, mapped.uid) };
         Some((by, uid, mapped.event_time))
     }

@@ -94,6 +94,7 @@ impl OfFile {
             key,
             at: record.at,
             index: record.index,
+            name: None,
             now: record.ingest_time,
             // Whether it was late then was decided by the options of then.
             late_after_ns: if record.late { 0 } else { i64::MAX },

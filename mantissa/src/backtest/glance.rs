@@ -107,7 +107,7 @@ mod tests {
             let key = PartitionKey { source: "s".into(), partition: "p".into() };
             for record in &records {
                 let origin =
-                    Origin { key: &key, at: 0, index: 0, now: Timestamp(0), late_after_ns: i64::MAX };
+                    Origin { key: &key, at: 0, index: 0, name: None, now: Timestamp(0), late_after_ns: i64::MAX };
                 let whole = stream.take(&mut parser, record.as_bytes(), None, &origin, &mut |_| false);
                 let expected = match whole {
                     Ok(Verdict::Stored(_)) => Some(!stream.hits.is_empty()),

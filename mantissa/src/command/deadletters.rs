@@ -156,7 +156,9 @@ impl Source for Redrive {
 }
 
 fn batch(key: &PartitionKey, after: u64, log_type: LogType, bytes: Bytes, id: Uid) -> Batch {
-    let record = Record { range: 0..bytes.len(), at: after + 1, index: 0, header: None };
+    // Positions are given anew by every redrive, from the letters that there are then.
+    let name = Some(format!("dead_letter:{id}").into());
+    let record = Record { range: 0..bytes.len(), at: after + 1, index: 0, header: None, name };
     Batch {
         span: Span { key: key.clone(), after, upto: after + 1, state: None },
         origin: None,

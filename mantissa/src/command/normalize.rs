@@ -50,7 +50,8 @@ pub fn run(args: &Normalize) -> anyhow::Result<ExitCode> {
             break;
         }
         let record = line.trim_ascii();
-        let origin = Origin { key: &key, at, index: 0, now: now(), late_after_ns: i64::MAX };
+        let origin =
+            Origin { key: &key, at, index: 0, name: None, now: now(), late_after_ns: i64::MAX };
         let columns = match stream.take(&mut parser, record, None, &origin, &mut |_| false) {
             _ if record.is_empty() => serde_json::Map::new(),
             Ok(_) => {

@@ -41,6 +41,7 @@ pub struct Origin<'a> {
     pub key: &'a event::PartitionKey,
     pub at: u64,
     pub index: u32,
+    pub name: Option<&'a str>,
     pub now: Timestamp,
     pub late_after_ns: i64,
 }
@@ -76,6 +77,7 @@ impl Stream {
             key: origin.key,
             at: origin.at,
             index: origin.index,
+            name: origin.name,
             now: origin.now,
             late_after_ns: origin.late_after_ns,
         };

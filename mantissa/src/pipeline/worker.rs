@@ -276,6 +276,7 @@ impl Worker {
             key: batch.origin(),
             at: record.at,
             index: record.index,
+            name: record.name.as_deref(),
             now: batch.received_at,
             late_after_ns: if is_past(batch) { i64::MAX } else { shared.late_after_ns },
         };
@@ -382,9 +383,10 @@ impl Worker {
 }
 
 fn dead_letter(batch: &Batch, record: &Record, reject: Reject) -> DeadLetter {
+    let (key, at) = batch.place(record);
     DeadLetter {
-        key: batch.origin().clone(),
-        at: record.at,
+        key,
+        at,
         index: record.index,
         log_type: batch.log_type.clone(),
         stage: reject.stage,

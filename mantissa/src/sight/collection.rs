@@ -223,7 +223,7 @@ impl Writer {
             let start = bytes.len();
             bytes.extend_from_slice(stretch.record().to_string().as_bytes());
             let range = start..bytes.len();
-            records.push(Record { range, at: self.upto, index: 0, header: None });
+            records.push(Record { range, at: self.upto, index: 0, header: None, name: None });
         }
         let batch = Batch {
             span: Span { key: self.key.clone(), after, upto: self.upto, state: None },

@@ -313,7 +313,7 @@ impl Teller {
             let start = bytes.len();
             bytes.extend_from_slice(Value::Object(record).to_string().as_bytes());
             let range = start..bytes.len();
-            framed.push(Record { range, at: self.upto, index: 0, header: None });
+            framed.push(Record { range, at: self.upto, index: 0, header: None, name: None });
         }
         self.summary.records += framed.len() as u64;
         self.summary.bytes += bytes.len() as u64;

@@ -45,9 +45,20 @@ fn door() -> Stream {
 
 impl Stream {
     fn map(&self, record: &[u8], at: u64, rows: &mut Rows) -> Result<Mapped, Reject> {
+        self.map_named(record, at, None, rows)
+    }
+
+    fn map_named(
+        &self,
+        record: &[u8],
+        at: u64,
+        name: Option<&str>,
+        rows: &mut Rows,
+    ) -> Result<Mapped, Reject> {
         let key = PartitionKey { source: "s".into(), partition: "p".into() };
         let late_after_ns = WEEK_NS;
-        let meta = RecordMeta { raw: record, key: &key, at, index: 2, now: NOW, late_after_ns };
+        let meta =
+            RecordMeta { raw: record, key: &key, at, index: 2, name, now: NOW, late_after_ns };
         let (mut parser, mut slots) = (Parser::default(), Slots::default());
         let doc = self.mapper.parse(&mut parser, record, None)?;
         slots.fill(&self.fields, &doc);
@@ -179,6 +190,26 @@ fn identity_is_the_vendors_or_the_place() {
     assert_ne!(uid(r#"{"id":"a"}"#, 1), uid(r#"{"id":"b"}"#, 1));
     assert_eq!(uid(r#"{"id":""}"#, 1), uid(r#"{"id":{}}"#, 1));
     assert_ne!(uid("{}", 1), uid("{}", 2));
+}
+
+#[test]
+fn a_record_without_an_identity_goes_by_the_name_of_its_container() {
+    let stream = door();
+    let mut rows = Rows::new(Arc::clone(stream.mapper.schema()));
+    let mut row = |record: &str, at, name| {
+        let mapped = stream.map_named(record.as_bytes(), at, name, &mut rows).unwrap();
+        rows.end_row();
+        let row = rows.json(0);
+        rows.clear();
+        (mapped.uid, [row["source_partition"].clone(), row["source_position"].clone()])
+    };
+    let (first, place) = row("{}", 1, Some("m1"));
+    assert_eq!(place, [serde_json::json!("m1"), 0.into()]);
+    assert_eq!(first, row("{}", 2, Some("m1")).0, "the same at another position");
+    assert_ne!(first, row("{}", 1, Some("m2")).0, "another at the same position");
+    // Who has an identity needs no name.
+    let (own, place) = row(r#"{"id":"a"}"#, 1, Some("m1"));
+    assert_eq!((own, place), row(r#"{"id":"a"}"#, 1, None));
 }
 
 #[test]

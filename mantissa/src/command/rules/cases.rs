@@ -148,8 +148,14 @@ impl Runner<'_> {
             let Some(stream) = streams.get_mut(&log_type) else { unreachable!("inserted above") };
             let key = PartitionKey { source: "cases".into(), partition: self.file.into() };
             let now = Timestamp(0);
-            let origin =
-                Origin { key: &key, at: at as u64, index: 0, now, late_after_ns: i64::MAX };
+            let origin = Origin {
+                key: &key,
+                at: at as u64,
+                index: 0,
+                name: None,
+                now,
+                late_after_ns: i64::MAX,
+            };
             stream
                 .take(&mut Parser::default(), given.event.bytes(), None, &origin, &mut |_| false)
                 .map_err(|reject| anyhow::anyhow!("the event is refused: {}", reject.reason))?;

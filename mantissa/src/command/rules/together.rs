@@ -63,7 +63,7 @@ impl Together {
     pub fn take(&mut self, parser: &mut Parser, record: &[u8], line: u64) {
         let Self { stream, correlator, key, .. } = self;
         let now = Timestamp(0);
-        let origin = Origin { key, at: line, index: 0, now, late_after_ns: i64::MAX };
+        let origin = Origin { key, at: line, index: 0, name: None, now, late_after_ns: i64::MAX };
         let taken = stream.take(parser, record, None, &origin, &mut |_| false);
         // What is refused was said for the rules already.
         let Ok(crate::pipeline::Verdict::Stored(mapped)) = taken else { return };
