@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use event::{LogType, PartitionKey, Span};
+use event::LogType;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -220,19 +220,7 @@ impl Worker {
         emissions: Vec<Emission>,
     ) -> Result<(), SourceError> {
         for emission in emissions {
-            let mut index = 0;
-            for bytes in emission.records {
-                self.frames.record(emission.after, index, &bytes);
-                index += 1;
-            }
-            for (reason, bytes) in emission.rejects {
-                self.frames.reject(emission.after, index, reason, bytes);
-                index += 1;
-            }
-            let key = PartitionKey { source: self.name.clone(), partition: emission.partition };
-            let state = Some(emission.state.into());
-            let span = Span { key, after: emission.after, upto: emission.upto, state };
-            let batch = self.frames.take(span, &self.log_type, now());
+            let batch = emission.batch(&self.name, &self.log_type, &mut self.frames);
             self.meter.batch(&batch);
             emitter.send(batch).await.map_err(|_| SourceError::closed(&self.name))?;
         }

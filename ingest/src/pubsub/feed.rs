@@ -202,6 +202,28 @@ mod tests {
         assert!((0..upto).all(known) && !(upto..5_000).any(known));
     }
 
+    /// Every moment at which an epoch may end before a crash.
+    #[test]
+    fn nothing_is_known_before_it_is_in_the_lake() {
+        let (mut feed, mut resume) = (open(false, &HashMap::new()), HashMap::new());
+        for n in 0..6_000u64 {
+            let taken = message(&n.to_string(), if n % 3 == 0 { "[]" } else { "{}" });
+            feed.take(identity(&taken), taken, 1_000);
+            if !feed.is_full() {
+                continue;
+            }
+            for batch in feed.batches().unwrap() {
+                let Span { key, upto, state, .. } = batch.span;
+                resume.insert(key.partition, Resume { upto, state });
+                let upto = resume.get(PARTITION).map_or(0, |resume| resume.upto);
+                let feed = open(false, &resume);
+                let known = |n: u64| feed.is_known(&identity(&message(&n.to_string(), "")));
+                assert!((0..upto).all(known) && !(upto..=n).any(known), "{n}");
+            }
+        }
+        assert!(resume.len() > 2, "several chunks were closed");
+    }
+
     #[test]
     fn what_is_no_record_is_told_of() {
         let mut feed = open(false, &HashMap::new());
