@@ -6,6 +6,7 @@
 //! - `bad_input`: hostile bytes end as dead letters;
 //! - `correlation`: events that belong together, over restarts and changed rules;
 //! - `blobs`: a container with blobs that grow, killed programs;
+//! - `buckets`: a bucket of Cloud Storage, listed and told of, killed programs;
 //! - `falcon`: event streams of CrowdStrike, cut connections, killed programs;
 //! - `corpus`: real vendor events, where somebody has them;
 //! - `demo`: the attacks of a generated day are found;
@@ -31,6 +32,7 @@
 mod backfill;
 mod bad_input;
 mod blobs;
+mod buckets;
 mod corpus;
 mod correlation;
 mod crash;
