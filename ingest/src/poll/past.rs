@@ -16,8 +16,6 @@ use crate::source::Resume;
 
 /// From both ends of a window a vendor may leave out what belongs to it.
 const OVERLAP_MS: i64 = 2_000;
-/// What the lake has of the live collection may be so much behind what was handed over.
-const UNCOMMITTED_MS: i64 = 60_000;
 
 /// A stretch of time, its end excluded, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +76,9 @@ impl PollSource {
         self.resolved.connector.retention_ms
     }
 
-    /// The time from which on the live collection reads, or reads again, by itself. `live` is where the lake
-    /// has it.
+    /// The time from which on the live collection reads, or reads again, by itself; no earlier, because what is
+    /// between the end of the past and where the live collection has begun would be read by nobody. `live` is
+    /// where the lake has it: what it handed over since is of later times, and all before is in the lake.
     ///
     /// # Errors
     /// In words, when a state cannot be read.
@@ -93,16 +92,16 @@ impl PollSource {
         for (name, _) in &self.resolved.partitions {
             let cursor = cursor_of(name, live.get(name.as_str()))?;
             let mut cursor = cursor.unwrap_or_else(|| Cursor::new(begin_ms));
-            let oldest_ms = match &self.resolved.connector.cursor {
+            let asks_from_ms = match &self.resolved.connector.cursor {
                 CursorRule::Window(rule) => {
                     cursor.adopt(rule);
-                    cursor.oldest_ms(rule.overlap_ms)
+                    cursor.asks_from_ms(rule)
                 }
-                CursorRule::Token { overlap_ms, .. } => cursor.done_ms - 2 * overlap_ms,
+                CursorRule::Token { .. } => cursor.done_ms,
             };
-            from_ms = from_ms.min(oldest_ms);
+            from_ms = from_ms.min(asks_from_ms);
         }
-        Ok(from_ms.min(now_ms) - UNCOMMITTED_MS)
+        Ok(from_ms.min(now_ms))
     }
 
     /// The source as it reads this stretch of the past, and ends.

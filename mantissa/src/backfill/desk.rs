@@ -198,7 +198,8 @@ fn until_s(
     request: &Request,
     live: &HashMap<Arc<str>, Resume>,
 ) -> Result<i64, String> {
-    let live_s = source.live_from_ms(live, now().0 / 1_000_000)?.div_euclid(1_000);
+    // The second that it begins in is read by both: rounded down, a part of it would be read by nobody.
+    let live_s = (source.live_from_ms(live, now().0 / 1_000_000)? + 999).div_euclid(1_000);
     let until_s = request.to_s.map_or(live_s, |to_s| to_s.min(live_s));
     if until_s <= request.from_s {
         return Err(format!(

@@ -1,5 +1,7 @@
 //! Every connector with every proof of identity that it takes, as a user would configure it.
 
+use std::collections::HashMap;
+
 use event::Secret;
 
 use crate::poll::auth::AuthKind;
@@ -8,9 +10,12 @@ use crate::poll::auth::duo::DuoOptions;
 use crate::poll::auth::options::{
     BasicOptions, ClientOptions, GithubAppOptions, GoogleOptions, SnowflakeOptions, TokenOptions,
 };
-use crate::poll::connector::Connectors;
+use crate::poll::connector::{Connectors, CursorRule};
+use crate::poll::cursor::Cursor;
 use crate::poll::options::{PollOptions, SettingValue};
+use crate::poll::seen::ChunkText;
 use crate::poll::source::PollSource;
+use crate::source::Resume;
 
 fn proof(kind: AuthKind) -> AuthOptions {
     let golden: serde_json::Value =
@@ -79,7 +84,24 @@ fn every_connector_can_be_configured_with_every_proof_that_it_takes() {
             let token = auth.token_request(1_767_322_800_000).unwrap();
             let url = token.map(|request| request.url).unwrap_or_else(|| "https://x/y".into());
             assert!(url.starts_with("https://") && !url.contains("//x.example/x.example"), "{url}");
-            assert!(PollSource::new("s", &connector.log_type, options).is_ok());
+            let source = PollSource::new("s", &connector.log_type, options).unwrap();
+            the_past_ends_where_it_begins(&source);
         }
     }
+}
+
+/// Also before a first window is read and after a crash: then the lake has the cursor as it began, or none.
+fn the_past_ends_where_it_begins(source: &PollSource) {
+    const NOW_MS: i64 = 1_767_322_800_000;
+    let start_ms = NOW_MS - source.resolved.backfill_ms(&source.options);
+    let begins_ms = match &source.resolved.connector.cursor {
+        CursorRule::Window(rule) => start_ms - rule.overlap_ms,
+        CursorRule::Token { .. } => start_ms,
+    };
+    assert_eq!(source.live_from_ms(&HashMap::new(), NOW_MS), Ok(begins_ms));
+    let state = serde_json::json!({"cursor": Cursor::new(start_ms), "seen": ChunkText::default()});
+    let resume = Resume { upto: 1, state: Some(state.to_string().into()) };
+    let names = source.resolved.partitions.iter().map(|(name, _)| name.as_str().into());
+    let live = names.map(|name| (name, resume.clone())).collect();
+    assert_eq!(source.live_from_ms(&live, NOW_MS + 3_600_000), Ok(begins_ms));
 }
