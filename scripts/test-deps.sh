@@ -50,7 +50,7 @@ printf '#!/bin/sh\ncd "$(dirname "$0")/../../npm/node_modules/kinesis-local" && 
 chmod +x "$venv/bin/kinesis-local"
 echo "test servers: unpacking Debian's containerd"
 mkdir -p .deps/containerd
-(cd .deps/containerd && { apt-get download -qq containerd || { apt-get update -qq && apt-get download -qq containerd; }; } && dpkg -x containerd_*.deb . && rm containerd_*.deb)
+(cd .deps/containerd && { apt-get download -qq -o APT::Sandbox::User=root containerd || { apt-get update -qq && apt-get download -qq -o APT::Sandbox::User=root containerd; }; } && dpkg -x containerd_*.deb . && rm containerd_*.deb)
 ln -sf ../../containerd/usr/bin/containerd "$venv/bin/containerd"
 ln -sf ../../containerd/usr/bin/ctr "$venv/bin/ctr"
 printf '%s' "$wanted $azurite $kinesis containerd" >"$mark"
