@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use detect::{Engine, RuleSet};
-use event::{Batch, LogType, Parser, PartitionKey, Record, Rows, Slots, Timestamp, Uid};
+use event::{
+    Batch, DeadLetter, LogType, Parser, PartitionKey, Record, Rows, Slots, Timestamp, Uid,
+};
 use ingest::Shutdown;
 use normalize::{Catalog, RecordMeta};
 use parking_lot::Mutex;
@@ -109,7 +111,7 @@ impl Relay {
         let mut is_here = here.iter();
         batch.records.retain(|_| !is_here.next().copied().unwrap_or(false));
         for reject in &mut batch.rejects {
-            reject.key = origin.clone();
+            give_place(reject, &batch.span.key, &origin);
         }
         self.count(&counts);
         let total = {
@@ -194,5 +196,48 @@ impl Relay {
             let labels = [("source", self.source.to_string()), ("result", result.to_owned())];
             metrics::counter!("mantissa_backfill_records_total", &labels).increment(count);
         }
+    }
+}
+
+/// A reject of the partition `key` is one of `origin` in the lake; one that has a name stays apart from the others
+/// by it.
+fn give_place(reject: &mut DeadLetter, key: &PartitionKey, origin: &PartitionKey) {
+    if reject.key == *key {
+        reject.key = origin.clone();
+    } else {
+        reject.key.source = Arc::clone(&origin.source);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event::Stage;
+
+    use super::*;
+
+    #[test]
+    fn rejects_are_the_sources_and_stay_apart() {
+        let key = |source: &str, partition: &str| PartitionKey {
+            source: source.into(),
+            partition: partition.into(),
+        };
+        let (own, origin) = (key("doors", "events"), key("doors", "backfill/events"));
+        let placed = |of: PartitionKey, at| {
+            let mut reject = DeadLetter {
+                key: of,
+                at,
+                index: 0,
+                log_type: "acme.doors".into(),
+                stage: Stage::Frame,
+                reason: "broken".into(),
+                bytes: Default::default(),
+                received_at: Timestamp(0),
+            };
+            give_place(&mut reject, &own, &origin);
+            (reject.key, reject.at)
+        };
+        assert_eq!(placed(own.clone(), 7), (origin.clone(), 7));
+        let named = ["events/1", "events/2"].map(|name| placed(key("past", name), 0));
+        assert_eq!(named, [(key("doors", "events/1"), 0), (key("doors", "events/2"), 0)]);
     }
 }
