@@ -74,6 +74,13 @@ impl Group<'_> {
     }
 }
 
+/// How often a partition was taken from another lane.
+fn moved(lake: &Path) -> usize {
+    let found =
+        Command::new("grep").args(["-rl", "\"taken\""]).arg(lake.join("_manifests")).output();
+    String::from_utf8(found.unwrap().stdout).unwrap().lines().count()
+}
+
 #[test]
 fn what_a_group_shares_is_stored_once_whoever_dies_or_sleeps() {
     let Some(broker) = Broker::start() else { return };
@@ -93,7 +100,12 @@ fn what_a_group_shares_is_stored_once_whoever_dies_or_sleeps() {
         sent
     };
     let mut group = Group { members: [None, None], sites: &sites, seed };
-    for round in 0..8 {
+    // Whom the dice meet is not always whose partitions move.
+    for round in 0.. {
+        if round >= 8 && moved(&lake) >= 4 {
+            break;
+        }
+        assert!(round < 40, "seed {seed}: partitions moved only {} times", moved(&lake));
         let all = produce(25);
         group.wait(&format!("round {round}"), None, || stored(&lake) >= all);
         assert_eq!(stored(&lake), all, "seed {seed}, round {round}: {}", group.log());
@@ -124,8 +136,4 @@ fn what_a_group_shares_is_stored_once_whoever_dies_or_sleeps() {
     assert!(twice.is_empty(), "seed {seed}: {twice:?} {log}");
     assert_eq!(have.len(), sent, "seed {seed}: {log}");
     ok(&["lake", "verify", "--deep", "--lake", lake.to_str().unwrap()]);
-    let moved =
-        Command::new("grep").args(["-rl", "\"taken\""]).arg(lake.join("_manifests")).output();
-    let moved = String::from_utf8(moved.unwrap().stdout).unwrap().lines().count();
-    assert!(moved >= 4, "seed {seed}: partitions moved only {moved} times");
 }
