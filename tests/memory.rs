@@ -82,6 +82,20 @@ fn records_of_31_megabytes_are_stored_in_bounded_memory() {
     check("stored", &lines, 4, 0);
 }
 
+/// The name of the user is in three columns, the address that is none in two, the parameters in one.
+#[test]
+fn text_of_tens_of_megabytes_in_several_columns_is_stored_in_bounded_memory() {
+    let (name, address) = (noise(20 * MIB), noise(7 * MIB));
+    let id = [br#"{"type":"IAMUser","userName":""#, name.as_slice(), br#""}"#].concat();
+    let line = |n: usize| {
+        let address = [br#""sourceIPAddress":""#, address.as_slice(), br#"","userIdentity":"#];
+        let more = [b"1,", address.concat().as_slice(), id.as_slice()].concat();
+        long(n, &more)
+    };
+    let lines: Vec<_> = (0..4).map(line).collect();
+    check("text", &lines, 4, 0);
+}
+
 #[test]
 fn what_is_too_long_or_no_json_is_kept_in_bounded_memory() {
     let lines =

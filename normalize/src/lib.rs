@@ -11,6 +11,7 @@
 
 mod address;
 mod catalog;
+mod cell;
 mod check;
 pub mod columns;
 mod decode;

@@ -9,6 +9,7 @@ use event::{
     Uid, Value, time,
 };
 
+use crate::cell::{add_item, set_text};
 use crate::columns::at;
 use crate::decode::Decoder;
 use crate::error::Reject;
@@ -440,22 +441,12 @@ impl Target<FieldId> {
         if self.column_type == ColumnType::TextList {
             add_item(rows, self.column, text);
         } else {
-            rows.text(self.column, text);
+            set_text(rows, self.column, text);
         }
         if let Some(list) = self.also_in {
             add_item(rows, list, text);
         }
         true
-    }
-}
-
-/// More different items than this in one list are left out: they are in `raw`, and looking for
-/// repetitions must not become quadratic in what an attacker sends.
-const ITEMS_MAX: usize = 256;
-
-fn add_item(rows: &mut Rows, column: usize, text: &str) {
-    if rows.open_items(column) < ITEMS_MAX && !rows.has_item(column, text) {
-        rows.item(column, text);
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::Catalog;
+use crate::cell::ITEMS_MAX;
 use event::{Fields, FieldsBuilder};
 
 const NOW: Timestamp = Timestamp(1_772_400_000_000_000_000);
@@ -97,6 +98,19 @@ fn values_become_cells_of_their_type() {
     check(r#"{"s":{"a":[1]}}"#, "s", json!(r#"{"a":[1]}"#));
     check(r#"{"s":["","x","y"]}"#, "s", json!("x"));
     check(r#"{"l":["x","y","x",null,3]}"#, "l", json!(["x", "y", "3"]));
+}
+
+#[test]
+fn a_long_text_is_cut_in_its_column_and_whole_in_raw() {
+    // Of two bytes each, so that the limits lie within one.
+    let long = "\u{e4}".repeat(700_000);
+    let record = format!(r#"{{"at":"2026-03-01T00:00:00Z","s":"x{long}","l":["x{long}","y"]}}"#);
+    let (_, row) = door().row(&record);
+    let len = |value: &serde_json::Value| value.as_str().unwrap().len();
+    assert_eq!((len(&row["s"]), len(&row["l"][0]), len(&row["l"][1])), (1_048_575, 16_383, 1));
+    assert_eq!(row["raw"], record);
+    assert_eq!(row["parse_error"], "a long text is cut in its column: raw has all of it");
+    check(&record.replace(&long, ""), "parse_error", serde_json::Value::Null);
 }
 
 #[test]
