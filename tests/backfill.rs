@@ -146,6 +146,25 @@ fn the_past_is_filled_in_beside_the_live_collection_however_often_that_is_killed
 }
 
 #[test]
+fn where_the_live_collection_begins_is_in_the_lake_before_the_vendor_answers() {
+    let site = Site::new(LOG_TYPE, "");
+    let config = site.path().join("mantissa.yaml");
+    let right = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, right.replace("token: example", "token: wrong")).unwrap();
+    let mut live = site.start(&["run"]);
+    wait_until("a beginning", Duration::from_secs(60), || site.epochs() > 0);
+    live.kill().unwrap();
+    live.wait().unwrap();
+    // By these options alone it would begin now.
+    std::fs::write(&config, right.replace("backfill_hours: 1", "backfill_hours: 0")).unwrap();
+    let mut live = site.start(&["run"]);
+    let is_live = || site.epochs() > 1 && site.count("*") >= 175;
+    wait_until("the last hour", Duration::from_secs(60), is_live);
+    live.kill().unwrap();
+    live.wait().unwrap();
+}
+
+#[test]
 fn without_a_live_collection_the_command_writes_the_lake_and_repeats_nothing() {
     let keyed = LOG_TYPE.replace("{position: true}", "{any: [id]}");
     let site = Site::new(&keyed, "      until_end: true\n");

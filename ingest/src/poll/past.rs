@@ -78,7 +78,8 @@ impl PollSource {
 
     /// The time from which on the live collection reads, or reads again, by itself; no earlier, because what is
     /// between the end of the past and where the live collection has begun would be read by nobody. `live` is
-    /// where the lake has it: what it handed over since is of later times, and all before is in the lake.
+    /// where the lake has it: what it handed over since is of later times, and all before is in the lake. Of what
+    /// has not begun there, `None` where it is about to, else where it would begin now.
     ///
     /// # Errors
     /// In words, when a state cannot be read.
@@ -86,11 +87,15 @@ impl PollSource {
         &self,
         live: &HashMap<Arc<str>, Resume>,
         now_ms: i64,
-    ) -> Result<i64, String> {
+        is_about_to_begin: bool,
+    ) -> Result<Option<i64>, String> {
         let begin_ms = now_ms - self.resolved.backfill_ms(&self.options);
         let mut from_ms = i64::MAX;
         for (name, _) in &self.resolved.partitions {
             let cursor = cursor_of(name, live.get(name.as_str()))?;
+            if cursor.is_none() && is_about_to_begin {
+                return Ok(None);
+            }
             let mut cursor = cursor.unwrap_or_else(|| Cursor::new(begin_ms));
             let asks_from_ms = match &self.resolved.connector.cursor {
                 CursorRule::Window(rule) => {
@@ -101,7 +106,7 @@ impl PollSource {
             };
             from_ms = from_ms.min(asks_from_ms);
         }
-        Ok(from_ms.min(now_ms))
+        Ok(Some(from_ms.min(now_ms)))
     }
 
     /// The source as it reads this stretch of the past, and ends.

@@ -468,6 +468,15 @@ impl Poller {
         self.handover.hand_over(records, None, &self.cursor, seen_ms)
     }
 
+    /// Where it begins, as long as no state says so: who dies before the first answer would begin later.
+    pub fn first_words(&mut self, latest_ms: i64, seen_ms: i64) -> Vec<Emission> {
+        if !self.is_new {
+            return Vec::new();
+        }
+        self.cursor.clamp(self.oldest_ms(latest_ms));
+        self.handover.hand_over(Vec::new(), None, &self.cursor, seen_ms)
+    }
+
     /// What the state would lose by a stop now, if that is anything.
     pub fn last_words(&mut self, now_ms: i64, seen_ms: i64) -> Vec<Emission> {
         self.stated_ms = i64::MIN;

@@ -256,6 +256,11 @@ impl Session {
         self.skew_ms = if skew.abs() < SKEW_MS_MIN { 0 } else { skew };
     }
 
+    /// Where partitions begin that have no state yet, to be handed over before anything is asked for.
+    pub fn first_words(&mut self, now_ms: i64) -> Vec<Emission> {
+        self.pollers.iter_mut().flat_map(|poller| poller.first_words(now_ms, now_ms)).collect()
+    }
+
     /// What the states would lose by a stop now.
     pub fn last_words(&mut self, now_ms: i64) -> Vec<Emission> {
         let vendor_ms = now_ms + self.skew_ms;

@@ -162,6 +162,10 @@ struct Worker {
 
 impl Worker {
     async fn run(mut self, emitter: Emitter) -> Result<(), SourceError> {
+        if self.past.is_none() {
+            let begins = self.session.first_words(now_ms());
+            self.emit(&emitter, begins).await?;
+        }
         while !self.shutdown.is_requested() && !self.is_at_end() {
             let now_ms = now_ms();
             let is_free = self.under_way.len() < self.at_once;

@@ -1,6 +1,6 @@
 //! The source that takes requests and runs their jobs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use event::{LogType, Timestamp};
 use ingest::poll::past::Stretch;
 use ingest::{
-    Emitter, PollSource, Resume, Shutdown, Source, SourceConfig, SourceContext, SourceError,
-    Summary, source::last_words,
+    Emitter, PollSource, Shutdown, Source, SourceConfig, SourceContext, SourceError, Summary,
+    source::last_words,
 };
 use normalize::Catalog;
 use sink::lake::{LakeStore, Window};
@@ -103,7 +103,9 @@ impl Desk {
                 continue;
             }
             match self.job(request, common) {
-                Ok(job) => {
+                // Its live collection is about to begin, and says in the lake from where on.
+                Ok(None) => {}
+                Ok(Some(job)) => {
                     tracing::info!(backfill = job.name, "begins");
                     under_way.insert(id.clone());
                     jobs.spawn(async move {
@@ -126,12 +128,12 @@ impl Desk {
         }
     }
 
-    /// In words why not.
+    /// `None`: not yet. In words why not at all.
     fn job(
         &self,
         mut request: Request,
         (emitter, committed, shutdown): Common<'_>,
-    ) -> Result<Job, String> {
+    ) -> Result<Option<Job>, String> {
         let config = self.sources.get(&request.source);
         let config = config.ok_or_else(|| {
             let source = &request.source;
@@ -142,7 +144,9 @@ impl Desk {
         let until_s = match request.until_s {
             Some(until_s) => until_s,
             None => {
-                let until_s = until_s(&source, &request, &live)?;
+                let live_ms = source.live_from_ms(&live, now().0 / 1_000_000, !self.is_finite)?;
+                let Some(live_ms) = live_ms else { return Ok(None) };
+                let until_s = until_s(&request, live_ms)?;
                 request.until_s = Some(until_s);
                 self.inbox.ask(&request).map_err(|e| format!("{e:#}"))?;
                 until_s
@@ -169,7 +173,7 @@ impl Desk {
             told,
             inbox: self.inbox.clone(),
         };
-        Ok(Job {
+        Ok(Some(Job {
             name,
             source: Some(Box::new(source)),
             source_name,
@@ -179,7 +183,7 @@ impl Desk {
             emitter: emitter.clone(),
             committed: committed.subscribe(),
             shutdown: shutdown.clone(),
-        })
+        }))
     }
 }
 
@@ -193,13 +197,9 @@ pub(crate) fn poll_source(name: &str, config: &SourceConfig) -> Result<PollSourc
 }
 
 /// Up to where: not into what the live collection reads itself.
-fn until_s(
-    source: &PollSource,
-    request: &Request,
-    live: &HashMap<Arc<str>, Resume>,
-) -> Result<i64, String> {
+fn until_s(request: &Request, live_ms: i64) -> Result<i64, String> {
     // The second that it begins in is read by both: rounded down, a part of it would be read by nobody.
-    let live_s = (source.live_from_ms(live, now().0 / 1_000_000)? + 999).div_euclid(1_000);
+    let live_s = (live_ms + 999).div_euclid(1_000);
     let until_s = request.to_s.map_or(live_s, |to_s| to_s.min(live_s));
     if until_s <= request.from_s {
         return Err(format!(

@@ -98,10 +98,16 @@ fn the_past_ends_where_it_begins(source: &PollSource) {
         CursorRule::Window(rule) => start_ms - rule.overlap_ms,
         CursorRule::Token { .. } => start_ms,
     };
-    assert_eq!(source.live_from_ms(&HashMap::new(), NOW_MS), Ok(begins_ms));
+    let from_ms = |live: &HashMap<_, _>, now_ms, is_about_to_begin| {
+        source.live_from_ms(live, now_ms, is_about_to_begin).unwrap()
+    };
+    assert_eq!(from_ms(&HashMap::new(), NOW_MS, false), Some(begins_ms));
+    assert_eq!(from_ms(&HashMap::new(), NOW_MS, true), None, "it has not said where");
     let state = serde_json::json!({"cursor": Cursor::new(start_ms), "seen": ChunkText::default()});
     let resume = Resume { upto: 1, state: Some(state.to_string().into()) };
     let names = source.resolved.partitions.iter().map(|(name, _)| name.as_str().into());
     let live = names.map(|name| (name, resume.clone())).collect();
-    assert_eq!(source.live_from_ms(&live, NOW_MS + 3_600_000), Ok(begins_ms));
+    for is_about_to_begin in [false, true] {
+        assert_eq!(from_ms(&live, NOW_MS + 3_600_000, is_about_to_begin), Some(begins_ms));
+    }
 }

@@ -117,8 +117,9 @@ impl Run {
         let skew_ms = if is_skewed { skews[seed as usize % 4] } else { 0 };
         let lake = Lake::default();
         let (now_ms, start_ms) = (START + 2 * HOUR, START);
-        let session = open(&connector, vendor, &lake, seen_max, start_ms, now_ms + skew_ms, seed);
-        Self {
+        let client_ms = now_ms + skew_ms;
+        let session = open(&connector, vendor, &lake, seen_max, start_ms, client_ms, seed);
+        let mut run = Self {
             scenario,
             denied: None,
             api: Api::new(vendor, events, seed ^ 1),
@@ -133,7 +134,9 @@ impl Run {
             begin_ms: start_ms,
             seen_max,
             mistake,
-        }
+        };
+        run.lake.under_way = run.session.first_words(client_ms);
+        run
     }
 
     /// Until every event was shown and had time to be read, the last day without trouble.
@@ -237,13 +240,18 @@ impl Run {
         let seed = self.chance.draw();
         self.now_ms += self.chance.below(10 * MINUTE as u64) as i64;
         if self.lake.resume.is_empty() {
-            // Nothing tells the new process that there was one before it.
+            // Nothing tells the new process that there was one before it: the collection has not begun.
             self.api.forget_requests();
+            if self.mistake.is_none() {
+                self.begin_ms = self.now_ms - 2 * HOUR;
+                self.start_ms = self.begin_ms;
+            }
         }
         let client_ms = self.now_ms + self.skew_ms;
         let (vendor, start_ms) = (self.scenario.vendor, self.begin_ms);
         self.session =
             open(&self.connector, vendor, &self.lake, self.seen_max, start_ms, client_ms, seed);
+        self.lake.under_way = self.session.first_words(client_ms);
     }
 
     fn add_stats(&mut self) {

@@ -49,6 +49,20 @@ fn a_first_start_at_the_edge_of_what_is_kept_loses_nothing() {
 }
 
 #[test]
+fn a_collection_that_dies_before_its_first_answer_does_not_begin_later() {
+    for vendor in [Vendor::Okta, Vendor::Entra] {
+        let mut run = run(vendor, 1);
+        run.denied = Some((503, "{}"));
+        run.run_until(START + 5 * HOUR, true);
+        run.pause(5 * HOUR);
+        run.denied = None;
+        let outcome = run.finish();
+        let all = events(1, 20, vendor.lateness(), 3).len();
+        assert_eq!((outcome.due, &outcome.missing[..]), (all, &[][..]), "{vendor:?}");
+    }
+}
+
+#[test]
 fn what_is_denied_is_told_and_read_when_it_is_granted() {
     let premium = r#"{"error":{"code":"Authentication_RequestFromNonPremiumTenantOrB2CTenant"}}"#;
     let mut run = run(Vendor::Entra, 1);
