@@ -141,9 +141,20 @@ fn write_on(
 /// on with.
 #[tokio::test(flavor = "multi_thread")]
 async fn members_of_a_group_share_and_lose_and_double_nothing() {
+    share(Duration::from_millis(100)).await;
+}
+
+/// Partitions are held back while there is no room, and some of them leave like that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_left_for_want_of_room_is_read_when_it_comes_back() {
+    share(Duration::from_millis(300)).await;
+}
+
+/// `delay` is how long a lake takes for a batch.
+async fn share(delay: Duration) {
     let Some(broker) = Broker::start() else { return };
     let options = options(&broker.address, &["shared"]);
-    let slow = || Lake { delay: Duration::from_millis(100), ..Lake::default() };
+    let slow = || Lake { delay, ..Lake::default() };
     let (one, two) = (slow(), slow());
     let has = async |lake: &Lake, more_than: usize| {
         for _ in 0..2_000 {

@@ -299,8 +299,9 @@ impl Work {
         };
         let mut list = TopicPartitionList::new();
         for (topic, parts) in &self.parts {
-            for number in parts.iter().filter(|(_, part)| part.is_reading()).map(|(n, _)| *n) {
-                list.add_partition(topic, number);
+            // Those that leave as well: the client keeps the pause of a partition that goes and comes back.
+            for (number, _) in parts.iter().filter(|(_, part)| part.assigned && !part.done) {
+                list.add_partition(topic, *number);
             }
         }
         let _ = consumer.resume(&list);
