@@ -95,9 +95,14 @@ impl Drop for Life {
 impl Life {
     /// `mantissa run` in a folder with its configuration; what it logs is appended to `log` there.
     pub fn start(dir: &Path) -> Self {
+        Self::start_telling(dir, "warn")
+    }
+
+    /// As [`Life::start`], with what it logs from this level on.
+    pub fn start_telling(dir: &Path, level: &str) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("log"));
         let child = mantissa()
-            .args(["run", "--log", "warn"])
+            .args(["run", "--log", level])
             .current_dir(dir)
             .stderr(Stdio::from(log.unwrap()))
             .spawn()
