@@ -44,7 +44,8 @@ impl Site {
     /// Waits until nothing is in the queue, neither waiting nor with a reader.
     async fn is_empty(&self) {
         let queue = Queue::new(&aws(&self.bucket.endpoint()).load().await, &self.queue_url, 30);
-        for _ in 0..200 {
+        // An answer that was lost keeps its messages from everybody for half a minute.
+        for _ in 0..1_200 {
             let standing = queue.standing().await.unwrap();
             if standing.visible + standing.taken == 0 {
                 return;

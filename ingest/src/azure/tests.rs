@@ -127,7 +127,7 @@ async fn notifications_are_deleted_when_their_blobs_are_in_the_lake_and_not_befo
     server.append("logs", HOUR, &lines(20..22));
     assert_eq!(running.wait_for(22).await, records(0..22));
     let rejects = lake.rejects.clone();
-    for _ in 0..100 {
+    for _ in 0..500 {
         if rejects.lock().len() == 2 {
             break;
         }
@@ -249,7 +249,7 @@ async fn a_blob_of_flow_logs_in_parquet_is_read() {
     // Any other log that is Parquet is one dead letter.
     let lake = Lake::default();
     let running = lake.start(source(options(&server)));
-    for _ in 0..500 {
+    for _ in 0..3_000 {
         if !lake.rejects.lock().is_empty() {
             break;
         }

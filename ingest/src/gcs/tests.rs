@@ -73,7 +73,7 @@ async fn notifications_lead_to_objects_and_are_acknowledged() {
     let lake = Lake { delay: Duration::from_secs(4), ..Lake::default() };
     let running = lake.start(source(options));
     assert_eq!(running.wait_for(10).await, records(0..10));
-    for _ in 0..100 {
+    for _ in 0..500 {
         if !lake.rejects.lock().is_empty() {
             break;
         }

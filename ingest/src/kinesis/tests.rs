@@ -161,7 +161,7 @@ async fn latest_is_the_moment_of_the_first_start() {
         || KinesisOptions { from: "latest".to_owned(), ..options("s", &server.endpoint()) };
     let running = lake.start(source(latest()));
     // The start is in the lake, and nothing else.
-    for _ in 0..500 {
+    for _ in 0..3_000 {
         if !lake.resume.lock().is_empty() {
             break;
         }

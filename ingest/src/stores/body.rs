@@ -41,7 +41,7 @@ pub(super) fn chunks(
     let etag = entry.etag.filter(|etag| !etag.starts_with("W/"));
     let left = length.zip(etag).map(|(length, etag)| Extent {
         from: extent.from,
-        upto: Some(extent.from + length),
+        upto: Some(extent.from.saturating_add(length)),
         etag: Some(etag),
     });
     let (failures, chance) = (0, Chance::new(seed()));

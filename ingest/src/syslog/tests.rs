@@ -72,7 +72,7 @@ async fn what_is_no_message_is_kept_with_its_reason() {
     server.say(b"9 <13>ab");
     server.say(b"7 <13>bad7x<13>lost");
     server.running.wait_for(2).await;
-    for _ in 0..500 {
+    for _ in 0..3_000 {
         if lake.rejects.lock().len() >= 4 {
             break;
         }

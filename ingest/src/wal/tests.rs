@@ -61,7 +61,7 @@ async fn entries_come_back_over_segments_and_restarts() {
 
 /// The lock is given back when the writing thread has ended.
 async fn reopen(folder: &Path) -> Wal {
-    for _ in 0..500 {
+    for _ in 0..6_000 {
         if let Ok(wal) = Wal::open(options(folder), |_| None) {
             return wal;
         }

@@ -171,7 +171,7 @@ async fn notifies_from_any_thread() {
     });
     insert.join().unwrap();
     let path = dir.path().join("a.ndjson");
-    for _ in 0..200 {
+    for _ in 0..2_000 {
         if ids(&path).len() == 1 {
             break;
         }
