@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
 use servers::{Authority, Broker, Front, free_port};
 
+use super::ask::ASK;
 use super::*;
 use crate::source::Resume;
 use crate::testing::{Lake, Running};
@@ -141,20 +144,9 @@ fn write_on(
 /// on with.
 #[tokio::test(flavor = "multi_thread")]
 async fn members_of_a_group_share_and_lose_and_double_nothing() {
-    share(Duration::from_millis(100)).await;
-}
-
-/// Partitions are held back while there is no room, and some of them leave like that.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_partition_that_left_for_want_of_room_is_read_when_it_comes_back() {
-    share(Duration::from_millis(300)).await;
-}
-
-/// `delay` is how long a lake takes for a batch.
-async fn share(delay: Duration) {
     let Some(broker) = Broker::start() else { return };
     let options = options(&broker.address, &["shared"]);
-    let slow = || Lake { delay, ..Lake::default() };
+    let slow = || Lake { delay: Duration::from_millis(100), ..Lake::default() };
     let (one, two) = (slow(), slow());
     let has = async |lake: &Lake, more_than: usize| {
         for _ in 0..2_000 {
@@ -188,6 +180,27 @@ async fn share(delay: Duration) {
     all.sort();
     assert_eq!(all.len(), sent as usize);
     assert_eq!(all, payloads(0..sent));
+}
+
+/// Why also partitions that leave are resumed when there is room again.
+#[test]
+fn the_client_keeps_the_pause_of_a_partition_that_goes_and_comes_back() {
+    let Some(broker) = Broker::start() else { return };
+    broker.topic("paused", 1).produce(0, &payloads(0..3));
+    let consumer: BaseConsumer =
+        options(&broker.address, &["paused"]).client().set("group.id", "g").create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset("paused", 0, Offset::Beginning).unwrap();
+    let reads = || (0..30).any(|_| matches!(consumer.poll(ASK / 100), Some(Ok(_))));
+    consumer.assign(&list).unwrap();
+    assert!(reads());
+    consumer.pause(&list).unwrap();
+    consumer.unassign().unwrap();
+    assert!(!reads());
+    consumer.assign(&list).unwrap();
+    assert!(!reads(), "it is not paused any more");
+    consumer.resume(&list).unwrap();
+    assert!(reads());
 }
 
 #[tokio::test(flavor = "multi_thread")]
