@@ -135,14 +135,19 @@ impl<D: Disk> Folder<D> {
         }
     }
 
-    /// Begins a temporary file.
+    /// Begins a temporary file under a name that nobody has: that one is taken says nothing of the name that the
+    /// file is for.
     pub(in crate::lake) fn begin(&self) -> io::Result<(PathBuf, D::File)> {
         let temporary = self.path.join(TEMPORARY);
         self.create_folders(&temporary)?;
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let from = temporary.join(format!("{:016x}-{number}", self.nonce));
-        let file = self.disk.create_file(&from)?;
-        Ok((from, file))
+        loop {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let from = temporary.join(format!("{:016x}-{number}", self.nonce));
+            match self.disk.create_file(&from) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                file => return Ok((from, file?)),
+            }
+        }
     }
 
     /// Gives a temporary file its name. Whatever comes of it, the temporary name is gone.
@@ -240,4 +245,25 @@ pub(in crate::lake) fn create_folders(folder: &Path) -> io::Result<()> {
     create_folders(parent)?;
     create_folder(&RealDisk, folder)?;
     RealDisk.sync_folder(parent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_name_that_is_taken_is_not_the_file_being_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = || Folder::new(dir.path().to_owned(), RealDisk, 7);
+        let (one, other) = (folder(), folder());
+        let (from, file) = one.begin().unwrap();
+        let put = |folder: &Folder<_>, name: &str| {
+            folder.put(&dir.path().join(name), [&Bytes::from_static(b"x")], false)
+        };
+        put(&other, "a").unwrap();
+        assert_eq!(fs::read(dir.path().join("a")).unwrap(), b"x");
+        one.finish(&from, file, &dir.path().join("b"), false).unwrap();
+        let again = put(&other, "b").unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+    }
 }
