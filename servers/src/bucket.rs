@@ -13,6 +13,14 @@ pub struct Bucket {
     pub address: String,
 }
 
+/// Who may take on a role.
+#[derive(Debug)]
+pub struct Member {
+    pub access_key_id: String,
+    pub secret_access_key: String,
+    pub role_arn: String,
+}
+
 impl Bucket {
     /// `None`, said loudly, when it is not installed.
     pub fn start() -> Option<Self> {
@@ -55,7 +63,44 @@ impl Bucket {
         self.ask("sqs", "POST", path, body.as_bytes());
     }
 
-    fn ask(&self, service: &str, verb: &str, path: &str, body: &[u8]) {
+    /// Somebody who may take on a role that reads everything, from whoever tells its owner's id, and nothing else.
+    /// From now on requests are answered whose signature is right and whose signer may make them.
+    pub fn guard(&self, external_id: &str) -> Member {
+        let iam = |action: &str, values: &[(&str, &str)]| {
+            let mut body = format!("Action={action}&Version=2010-05-08");
+            for (name, value) in values {
+                body += &format!("&{name}={}", path_of(value));
+            }
+            let answer = self.ask("iam", "POST", "/", body.as_bytes());
+            String::from_utf8(answer).expect("XML is text")
+        };
+        let between = |text: &str, name: &str| {
+            let inner = text.split(&format!("<{name}>")).nth(1);
+            let inner = inner.and_then(|rest| rest.split(&format!("</{name}>")).next());
+            inner.expect("it is in the answer").to_owned()
+        };
+        let user = ("UserName", "collector");
+        let user_arn = between(&iam("CreateUser", &[user]), "Arn");
+        let key = iam("CreateAccessKey", &[user]);
+        let takes = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"*"}]}"#;
+        iam("PutUserPolicy", &[user, ("PolicyName", "takes"), ("PolicyDocument", takes)]);
+        let role = ("RoleName", "reads-logs");
+        let trust = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Principal":{{"AWS":"{user_arn}"}},"Action":"sts:AssumeRole","Condition":{{"StringEquals":{{"sts:ExternalId":"{external_id}"}}}}}}]}}"#
+        );
+        let made = iam("CreateRole", &[role, ("AssumeRolePolicyDocument", &trust)]);
+        let reads = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:*","sqs:*"],"Resource":"*"}]}"#;
+        iam("PutRolePolicy", &[role, ("PolicyName", "reads"), ("PolicyDocument", reads)]);
+        let (status, _) = http(&self.address, "POST", "/moto-api/reset-auth", "", b"0");
+        assert_eq!(status, 200, "it checks from now on");
+        Member {
+            access_key_id: between(&key, "AccessKeyId"),
+            secret_access_key: between(&key, "SecretAccessKey"),
+            role_arn: between(&made, "Arn"),
+        }
+    }
+
+    fn ask(&self, service: &str, verb: &str, path: &str, body: &[u8]) -> Vec<u8> {
         // It would take an object for a form, and chooses the service by the scope. It checks nothing.
         let kind = if service == "s3" { "octet-stream" } else { "x-www-form-urlencoded" };
         let headers = format!(
@@ -64,6 +109,7 @@ impl Bucket {
         );
         let (status, answer) = http(&self.address, verb, path, &headers, body);
         assert_eq!(status, 200, "{verb} {path}: {}", String::from_utf8_lossy(&answer));
+        answer
     }
 
     fn create(&self) {

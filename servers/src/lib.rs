@@ -25,7 +25,7 @@ mod wire;
 pub use authority::{Authority, Identity};
 pub use azure::Azure;
 pub use broker::{Broker, Topic};
-pub use bucket::Bucket;
+pub use bucket::{Bucket, Member};
 pub use cloud_storage::CloudStorage;
 pub use containerd::Containerd;
 pub use falcon::Falcon;

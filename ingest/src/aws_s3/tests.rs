@@ -240,6 +240,57 @@ async fn whatever_a_key_holds_its_object_is_read_under_that_key() {
     assert!(lake.rejects.lock().is_empty() && announced.rejects.lock().is_empty());
 }
 
+/// The emulator checks every signature, who signed it, and what the role's owner wants to hear. Of parts that are
+/// nothing but dots it wants the slashes signed as they are sent, percent-encoded, where S3 wants slashes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_is_taken_on_and_every_request_is_signed_as_it() {
+    let Some(site) = Site::start().await else { return };
+    let names = NAMES.into_iter().filter(|name| !name.contains("/../") && !name.contains("/./"));
+    let names: Vec<_> = names.collect();
+    for name in &names {
+        site.put(name, &trail(&[name]));
+        let detail = json!({"bucket": {"name": "bucket"}, "object": {"key": name}});
+        site.send(&json!({"source": "aws.s3", "detail-type": "Object Created", "detail": detail}))
+            .await;
+    }
+    let member = site.bucket.guard("deadbolt-7");
+    let as_member = |role_arn: Option<&str>, external_id: &str| AwsOptions {
+        region: Some("us-east-1".to_owned()),
+        endpoint: Some(site.bucket.endpoint()),
+        access_key_id: Some(member.access_key_id.clone()),
+        secret_access_key: Some(event::Secret::new(member.secret_access_key.clone())),
+        role_arn: role_arn.map(str::to_owned),
+        external_id: role_arn.map(|_| event::Secret::new(external_id.to_owned())),
+        ..AwsOptions::default()
+    };
+    let aws = as_member(Some(&member.role_arn), "deadbolt-7");
+    let listing = ListingOptions { bucket: "bucket".to_owned(), once: true, ..Default::default() };
+    let listed = |aws| AwsS3Options {
+        aws,
+        queue_url: None,
+        listing: Some(listing.clone()),
+        ..site.options()
+    };
+    let wrong = as_member(Some(&member.role_arn), "deadbolt-8");
+    for (aws, expected) in [(as_member(None, ""), "AccessDenied"), (wrong, "no credentials")] {
+        let options = listed(aws);
+        let source = AwsS3Source::new("test", "aws.cloudtrail", options).unwrap();
+        let found = Box::new(source).probe().await.unwrap().unwrap();
+        let trouble = found.findings[0].trouble.clone().unwrap();
+        assert!(trouble.contains(expected) && !trouble.contains("deadbolt"), "{trouble}");
+    }
+    let mut expected: Vec<_> = names.iter().map(|name| record(name)).collect();
+    expected.sort();
+    let (there, announced) = (Lake::default(), Lake::default());
+    start(&there, listed(aws.clone())).end().await.unwrap();
+    let running = start(&announced, AwsS3Options { aws, ..site.options() });
+    assert_eq!(running.wait_for(names.len()).await, expected);
+    running.stop().await.unwrap();
+    let mut found = there.take();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn flow_logs_in_parquet_are_records_of_their_text_once_over_early_ends() {
     let Some(site) = Site::start().await else { return };
