@@ -237,6 +237,33 @@ async fn whatever_a_name_holds_its_blob_is_read_under_that_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_shared_access_signature_reads_blobs_and_queues_and_is_shown_to_nobody() {
+    let Some(server) = Azure::start() else { return };
+    server.container("logs");
+    server.queue("news");
+    for (n, name) in NAMES.iter().enumerate() {
+        server.put("logs", name, &lines(n..n + 1));
+        server.send("news", &created(name));
+    }
+    let with = |sas: &str, queue: Option<&str>| {
+        let auth = AzureAuth { sas: Some(Secret::new(sas)), ..AzureAuth::default() };
+        source(AzureBlobOptions { auth, queue: queue.map(str::to_owned), ..options(&server) })
+    };
+    let sas = Azure::shared_access();
+    for queue in [None, Some("news")] {
+        // As the portal shows it.
+        let running = Lake::default().start(with(&format!("?{sas}"), queue));
+        assert_eq!(running.wait_for(NAMES.len()).await, records(0..NAMES.len()));
+        assert_eq!(running.stop().await.unwrap().rejects, 0);
+    }
+    let wrong = sas.replace("sp=rlup", "sp=rlu");
+    let found = with(&wrong, Some("news")).probe().await.unwrap().unwrap();
+    let (told, signature) = (format!("{found:?}"), sas.split("sig=").nth(1).unwrap());
+    assert!(!found.is_good() && told.contains("lacks the role Storage Blob Data Reader"), "{told}");
+    assert!(!told.contains(&signature[..10]), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_blob_of_flow_logs_in_parquet_is_read() {
     let Some(server) = Azure::start() else { return };
     server.container("logs");
