@@ -1,26 +1,23 @@
 //! A lake after a year: epochs of 30 seconds, compacted every hour, with a checkpoint whenever one is due.
 //! What a start and a question read of it is counted. `LAKE_EPOCHS=1000000` is the year itself, for which
-//! the test is better built with `--release`.
+//! the test is better built with `--profile demo`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use object_store::memory::InMemory;
-use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::super::commit::{Contents, Lane, Sealed};
 use super::super::encode::Encoded;
-use super::super::lake::{drive, perform_all};
 use super::super::layout::{self, Hour};
 use super::super::manifest::{ColumnKind, ColumnSpec, DataFile, FileKind, Replacement, SpanEntry};
 use super::super::plan::Namer;
 use super::super::protocol::{Answer, Request, Step};
 use super::super::recovery::{End, Recovery};
 use super::super::snapshot::{Beside, Look, Looked};
-use super::super::store::LakeStore;
 use super::super::window::Recent;
 use super::write::{EPOCHS_MIN, Write};
 use super::*;
@@ -29,9 +26,63 @@ const EPOCHS_AN_HOUR: u64 = 120;
 /// What a start, and a question, may read.
 const OBJECTS_MAX: usize = 50;
 
+/// A store of so many objects: a list costs what it gives, as it does in a bucket.
+#[derive(Default)]
+struct Objects(BTreeMap<String, Bytes>);
+
+impl Objects {
+    fn answer(&mut self, request: Request) -> Answer {
+        match request {
+            Request::Put { path, if_absent: true, .. } if self.0.contains_key(&path) => {
+                Answer::Exists
+            }
+            Request::Put { path, bytes, .. } => {
+                self.0.insert(path, bytes);
+                Answer::Done
+            }
+            Request::Get { path } => {
+                self.0.get(&path).cloned().map_or(Answer::Missing, Answer::Bytes)
+            }
+            Request::Look { path } if self.0.contains_key(&path) => Answer::Exists,
+            Request::Look { .. } => Answer::Missing,
+            Request::List { folder, after } => {
+                let folder = format!("{folder}/");
+                let after = after.filter(|after| *after > folder).unwrap_or_else(|| folder.clone());
+                Answer::Paths(self.behind(&after, &folder).map(|(path, _)| path.clone()).collect())
+            }
+            Request::Folders { folder } => Answer::Paths(self.folders(&format!("{folder}/"))),
+            Request::Delete { path } => {
+                self.0.remove(&path);
+                Answer::Done
+            }
+            Request::Sync { .. } | Request::Wait { .. } => Answer::Done,
+        }
+    }
+
+    fn behind<'a>(
+        &'a self,
+        after: &str,
+        folder: &'a str,
+    ) -> impl Iterator<Item = (&'a String, &'a Bytes)> + use<'a> {
+        let all = self.0.range::<str, _>((Excluded(after), Unbounded));
+        all.take_while(move |(path, _)| path.starts_with(folder))
+    }
+
+    fn folders(&self, folder: &str) -> Vec<String> {
+        let (mut found, mut after) = (Vec::new(), folder.to_owned());
+        while let Some((path, _)) = self.behind(&after, folder).next() {
+            let name = path[folder.len()..].split('/').next().unwrap_or_default();
+            found.push(format!("{folder}{name}"));
+            // What comes after everything in it.
+            after = format!("{folder}{name}/\u{10ffff}");
+        }
+        found
+    }
+}
+
 /// Carries a machine to its end and counts what it reads.
-async fn counted<T>(
-    at: &LakeStore,
+fn counted<T>(
+    at: &mut Objects,
     read: &mut usize,
     mut step: impl FnMut(Vec<Answer>) -> Step<T>,
 ) -> T {
@@ -40,7 +91,7 @@ async fn counted<T>(
         match step(std::mem::take(&mut answers)) {
             Step::Do(requests) => {
                 *read += requests.iter().filter(|r| matches!(r, Request::Get { .. })).count();
-                answers = perform_all(at, requests).await;
+                answers = requests.into_iter().map(|request| at.answer(request)).collect();
             }
             Step::Done(result) => return result,
         }
@@ -74,25 +125,24 @@ fn encoded(lane: &Lane, hour: i64, rows: u64) -> Encoded {
 }
 
 /// The manifest alone: nobody reads the files.
-async fn commit(at: &LakeStore, lane: &mut Lane, sealed: Sealed) {
-    let path = layout::under(&at.root, &layout::manifest(&lane.lane, lane.head + 1));
-    at.store.put(&path, sealed.bytes.into()).await.unwrap();
+fn commit(at: &mut Objects, lane: &mut Lane, sealed: Sealed) {
+    at.0.insert(layout::manifest(&lane.lane, lane.head + 1), sealed.bytes);
     lane.committed(&sealed.manifest, sealed.hash);
 }
 
-async fn open(at: &LakeStore, lane: &str, read: &mut usize) -> Lane {
+fn open(at: &mut Objects, lane: &str, read: &mut usize) -> Lane {
     let mut recovery = Recovery::new(lane, "3f9a1c20", 0);
-    counted(at, read, |answers| recovery.step(answers)).await.unwrap().0
+    counted(at, read, |answers| recovery.step(answers)).unwrap().0
 }
 
-async fn look(at: &LakeStore, mut look: Look, read: &mut usize) -> Box<Looked> {
-    counted(at, read, |answers| look.step(answers)).await.unwrap()
+fn look(at: &mut Objects, mut look: Look, read: &mut usize) -> Box<Looked> {
+    counted(at, read, |answers| look.step(answers)).unwrap()
 }
 
 /// Returns the most objects that a question would have read just before a checkpoint.
-async fn age(at: &LakeStore, epochs: u64) -> usize {
-    let mut main = open(at, "main", &mut 0).await;
-    let mut upkeep = open(at, layout::UPKEEP, &mut 0).await;
+fn age(at: &mut Objects, epochs: u64) -> usize {
+    let mut main = open(at, "main", &mut 0);
+    let mut upkeep = open(at, layout::UPKEEP, &mut 0);
     let (mut hour_files, mut since, mut most) = (Vec::new(), 0, 0);
     for epoch in 1..=epochs {
         let hour = (epoch / EPOCHS_AN_HOUR) as i64;
@@ -113,7 +163,7 @@ async fn age(at: &LakeStore, epochs: u64) -> usize {
         };
         let contents = Contents { spans: vec![span], ..Contents::default() };
         let sealed = main.seal(contents, vec![file], now);
-        commit(at, &mut main, sealed).await;
+        commit(at, &mut main, sealed);
         if (epoch + 1) % EPOCHS_AN_HOUR == 0 {
             let files = std::mem::take(&mut hour_files);
             let whole = encoded(&upkeep, hour, files.len() as u64);
@@ -121,29 +171,29 @@ async fn age(at: &LakeStore, epochs: u64) -> usize {
             let replaced = vec![Replacement { by: 0, rewrites: 1, rows, erased: 0, files }];
             let contents = Contents { replaced, ..Contents::default() };
             let sealed = upkeep.seal(contents, vec![whole], now);
-            commit(at, &mut upkeep, sealed).await;
+            commit(at, &mut upkeep, sealed);
         }
         since += 1;
         if since >= EPOCHS_MIN {
             let mut read = 0;
-            let looked = look(at, Look::new(Beside::News), &mut read).await;
+            let looked = look(at, Look::new(Beside::News), &mut read);
             (most, since) = (most.max(read), 0);
             let mut write = Write::new(*looked);
-            drive(at, |answers| write.step(answers)).await.unwrap();
+            counted(at, &mut 0, |answers| write.step(answers)).unwrap();
         }
     }
     most
 }
 
 /// What a process reads that begins to write the lane, without identities: nothing is new.
-async fn start(at: &LakeStore) -> usize {
+fn start(at: &mut Objects) -> usize {
     let mut read = 0;
-    let lane = open(at, "main", &mut read).await;
+    let lane = open(at, "main", &mut read);
     let mut end = End::new(layout::UPKEEP);
-    let head = counted(at, &mut read, |answers| end.step(answers)).await.unwrap();
+    let head = counted(at, &mut read, |answers| end.step(answers)).unwrap();
     for (lane, head) in [(lane.lane.as_str(), lane.head), (layout::UPKEEP, head)] {
         let mut recent = Recent::new(lane, head, i64::MAX, u64::MAX);
-        counted(at, &mut read, |answers| recent.step(answers)).await.unwrap();
+        counted(at, &mut read, |answers| recent.step(answers)).unwrap();
     }
     read
 }
@@ -155,18 +205,18 @@ fn contents(looked: &Looked) -> (BTreeSet<String>, BTreeSet<String>) {
     (files.collect(), former.collect())
 }
 
-#[tokio::test]
-async fn a_start_and_a_question_read_little_of_a_lake_of_any_age() {
+#[test]
+fn a_start_and_a_question_read_little_of_a_lake_of_any_age() {
     let long = std::env::var("LAKE_EPOCHS").ok().and_then(|n| n.parse().ok());
     let epochs = long.unwrap_or(4_000);
-    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-    let at = LakeStore::of(&store, &"lake".into());
-    let most = age(&at, epochs).await;
+    let mut at = Objects::default();
+    let at = &mut at;
+    let most = age(at, epochs);
     let began = Instant::now();
-    let started = start(&at).await;
+    let started = start(at);
     let start_took = began.elapsed();
     let (began, mut read) = (Instant::now(), 0);
-    let looked = look(&at, Look::new(Beside::Nothing), &mut read).await;
+    let looked = look(at, Look::new(Beside::Nothing), &mut read);
     let look_took = began.elapsed();
     let said = writeln!(
         std::io::stderr(),
@@ -178,8 +228,8 @@ async fn a_start_and_a_question_read_little_of_a_lake_of_any_age() {
     assert!(started < OBJECTS_MAX && most < OBJECTS_MAX, "a start {started}, a question {most}");
     assert!(start_took.max(look_took) < Duration::from_secs(2) || cfg!(debug_assertions));
     if long.is_none() {
-        let with = look(&at, Look::new(Beside::Former), &mut 0).await;
-        let without = look(&at, Look::without_checkpoints(Beside::Former), &mut 0).await;
+        let with = look(at, Look::new(Beside::Former), &mut 0);
+        let without = look(at, Look::without_checkpoints(Beside::Former), &mut 0);
         assert_eq!(contents(&with), contents(&without));
         assert_eq!(with.snapshot.lanes, without.snapshot.lanes);
         assert!(with.snapshot.former.len() > 3_000 && with.read < EPOCHS_MIN + 2);
