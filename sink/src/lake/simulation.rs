@@ -21,6 +21,7 @@ use super::manifest::Manifest;
 use super::protocol::Step;
 use super::recovery::{Recovery, Swept};
 
+mod collecting;
 mod disk;
 mod keeper;
 mod mistakes;

@@ -134,6 +134,12 @@ impl World {
         }
     }
 
+    pub(super) fn plug(&mut self, plug: Plug) {
+        if let Some(disk) = &self.disk {
+            disk.plug(plug);
+        }
+    }
+
     pub(super) fn lose_power(&mut self, random: &mut Random) {
         if let Some(disk) = &self.disk {
             disk.lose_power(random);
