@@ -18,11 +18,13 @@ use super::super::plan::Namer;
 use super::super::protocol::{Answer, Request, Step};
 use super::super::recovery::{End, Recovery};
 use super::super::snapshot::{Beside, Look, Looked};
-use super::super::window::Recent;
+use super::super::window::{Recent, moved};
 use super::write::{EPOCHS_MIN, Write};
 use super::*;
 
 const EPOCHS_AN_HOUR: u64 = 120;
+const EPOCHS_A_DAY: u64 = 24 * EPOCHS_AN_HOUR;
+const EPOCH_US: i64 = 30_000_000;
 /// What a start, and a question, may read.
 const OBJECTS_MAX: usize = 50;
 
@@ -146,7 +148,7 @@ fn age(at: &mut Objects, epochs: u64) -> usize {
     let (mut hour_files, mut since, mut most) = (Vec::new(), 0, 0);
     for epoch in 1..=epochs {
         let hour = (epoch / EPOCHS_AN_HOUR) as i64;
-        let now = epoch as i64 * 30_000_000;
+        let now = epoch as i64 * EPOCH_US;
         let file = encoded(&main, hour, 1);
         hour_files.push(file.file.path.clone());
         let span = SpanEntry {
@@ -198,6 +200,19 @@ fn start(at: &mut Objects) -> usize {
     read
 }
 
+/// What it reads for the identities of a day: manifests, and the files that have the rows now.
+fn identities(at: &mut Objects, epochs: u64) -> (usize, usize) {
+    let since = epochs.saturating_sub(EPOCHS_A_DAY) as i64 * EPOCH_US;
+    let mut read = 0;
+    let [(files, _), (_, replaced)] = ["main", layout::UPKEEP].map(|lane| {
+        let mut end = End::new(lane);
+        let head = counted(at, &mut 0, |answers| end.step(answers)).unwrap();
+        let mut recent = Recent::new(lane, head, since, u64::MAX);
+        counted(at, &mut read, |answers| recent.step(answers)).unwrap()
+    });
+    (read, moved(files, &replaced).len())
+}
+
 fn contents(looked: &Looked) -> (BTreeSet<String>, BTreeSet<String>) {
     let snapshot = &looked.snapshot;
     let files = snapshot.files.iter().map(|live| format!("{live:?}"));
@@ -218,14 +233,19 @@ fn a_start_and_a_question_read_little_of_a_lake_of_any_age() {
     let (began, mut read) = (Instant::now(), 0);
     let looked = look(at, Look::new(Beside::Nothing), &mut read);
     let look_took = began.elapsed();
+    let (manifests, files) = identities(at, epochs);
     let said = writeln!(
         std::io::stderr(),
-        "{epochs} epochs: a start reads {started} objects in {start_took:?}, a question {read} in \
-         {look_took:?} for {} files, never more than {most}",
+        "{epochs} epochs: a start reads {started} objects in {start_took:?} and for the identities \
+         {manifests} manifests and {files} files, a question {read} in {look_took:?} for {} files, \
+         never more than {most}",
         looked.snapshot.files.len()
     );
     said.unwrap();
     assert!(started < OBJECTS_MAX && most < OBJECTS_MAX, "a start {started}, a question {most}");
+    // What it costs without a checkpoint of identities: a round of requests is 32, upkeep has an epoch an hour.
+    assert!(manifests <= EPOCHS_A_DAY as usize + 2 * 32 + 25, "{manifests} manifests");
+    assert!(files <= EPOCHS_AN_HOUR as usize + 25, "{files} files, although hours were merged");
     assert!(start_took.max(look_took) < Duration::from_secs(2) || cfg!(debug_assertions));
     if long.is_none() {
         let with = look(at, Look::new(Beside::Former), &mut 0);
