@@ -48,7 +48,9 @@ async fn a_person_is_gone_and_everything_else_is_still_there() {
     assert_eq!(search(folder, None).await, Erased::default());
     let written = manifests(folder);
     assert!(written.contains(r#""erasure":"request 7""#) && written.contains(r#""erased":1"#));
-    assert!(!written.contains("E13") && !written.contains("e13"), "{written}");
+    // Within a checksum it may stand by chance.
+    let mut words = written.split(|c: char| !c.is_ascii_alphanumeric());
+    assert!(words.all(|word| !word.eq_ignore_ascii_case("e13")), "{written}");
     let after = report(folder).await;
     assert!(after.ok, "{after}");
     assert_eq!((after.rows, after.totals, after.replaced_files), (before.rows, before.totals, 2));
